@@ -1,0 +1,1 @@
+"""The `neuro` command: parses, calls the SDK, shows the result."""

@@ -1,0 +1,1 @@
+"""Who are you: the login page, the OAuth endpoints, tokens and passwords."""

@@ -1,0 +1,1 @@
+"""What runs the programs, behind one contract."""

@@ -1,0 +1,205 @@
+"""What an engine promises, on a page. Each line is a test in ``tests/platform/engines/contract.py``."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from neuro_sdk.wire.frames import Frame
+
+Handle = Mapping[str, Any]  # plain JSON, stored with the job: all that an engine has after a restart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One run of a job's program, complete: an engine adds nothing and looks nothing up."""
+
+    id: str  # unique for ever: job id and number of the attempt
+    argv: Sequence[str]
+    env: Mapping[str, str]  # what the user asked and what the platform says; the engine adds the machine's own
+    folder: Path  # exists, private; the engine leaves there what :class:`Files` names
+    working_dir: str | None = None
+    tty: bool = False
+    stdin: bool = False  # keep standard input open for a client, and tell standard error from output
+    cpu: float = 0.1
+    memory_mb: int = 16
+    gpus: Sequence[int] = ()  # which of the machine's, by index
+
+    @property
+    def files(self) -> Files:
+        return Files(self.folder)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a task leaves in its folder; the platform reads these without asking the engine."""
+
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        """The program's output as it wrote it, standard output and error merged, nothing added."""
+        return self.folder / "log"
+
+    @property
+    def index(self) -> Path:
+        """Which parts of the log are standard error: records of ``!QB``, end offset and stream (1 or 2).
+
+        Missing or short: what is not covered is standard output.
+        """
+        return self.folder / "log.idx"
+
+    @property
+    def exit(self) -> Path:
+        """The exit record, JSON: ``{"exit_code", "signal", "reason", "description", "started_at", "finished_at"}``.
+
+        Written last, by temp file, fsync and rename; once it is there the log is whole and never changes.
+        """
+        return self.folder / "exit"
+
+
+class State(enum.Enum):
+    """How far a task has come."""
+
+    PENDING = "pending"  # the backend has it, it does not run yet
+    RUNNING = "running"
+    ENDED = "ended"
+    LOST = "lost"  # it is gone and nobody knows how it ended: never taken for success
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What an engine saw of one task."""
+
+    state: State
+    exit_code: int | None = None  # the program's; 128 + n when signal n ended it; 127, 126 when it could not start
+    reason: str = ""  # one of API v1 chapter 5.8, such as ``Error``, ``OOMKilled``, ``ContainerCannotRun``
+    description: str = ""  # a sentence for the user
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """All that the engine's machines have, for admission; ``None`` when the backend has a queue of its own."""
+
+    cpu: float
+    memory_mb: int
+    gpu: int = 0
+    gpu_model: str | None = None
+
+
+class Engine(Protocol):
+    """Starts tasks, reports on them, stops them."""
+
+    name: ClassVar[str]
+    images: ClassVar[str]  # for the refusal: which images it runs, in words
+
+    async def open(self) -> None:
+        """Get ready; called once, before anything else."""
+
+    async def close(self) -> None:
+        """Let go of connections. Tasks run on."""
+
+    def capacity(self) -> Capacity | None:
+        """What there is to share out."""
+
+    def runs(self, image: str) -> bool:
+        """Whether this engine can start the image, given as a Docker reference."""
+
+    async def start(self, task: Task) -> Handle:
+        """Start the task; return once it is sure to run or to have its failure on record.
+
+        Starting the same ``task.id`` twice starts it once and returns an equal handle. A program that cannot be
+        started (not found: 127, not executable: 126, folder missing: 126) is no exception: it is a task that ended,
+        with a sentence in its log and its exit record.
+        """
+
+    async def poll(self, handles: Sequence[Handle]) -> Sequence[Report]:
+        """Report on many tasks with one question to the backend, in the same order."""
+
+    async def stop(self, handle: Handle, *, grace: float) -> None:
+        """Ask (SIGTERM to the whole task), wait ``grace`` seconds, force. Returns at once or when done; a task that is
+        gone is not an error."""
+
+    async def forget(self, handle: Handle) -> None:
+        """Drop whatever the backend keeps for a task that has ended, but for the files in its folder."""
+
+    def changes(self, handle: Handle) -> AsyncIterator[None]:
+        """Yield whenever the task may have written output or ended; end when it has ended.
+
+        A hint, to be quick: a caller must also look by itself now and then.
+        """
+
+
+@runtime_checkable
+class Interactive(Protocol):
+    """An engine whose running tasks can be talked to."""
+
+    async def input(self, handle: Handle) -> Channel:
+        """A way to the program's input: send ``STDIN`` (numbered), ``EOF`` and ``RESIZE``, receive ``ACK``.
+
+        The first frame received is an ``ACK`` with the offset up to which input has arrived already. Several may be
+        open. Raises ResourceNotFound when the task does not run.
+        """
+
+    async def exec_create(self, handle: Handle, command: Command) -> None:
+        """Prepare a second command in the task's surroundings; the same ``command.id`` twice prepares it once."""
+
+    async def exec_start(self, handle: Handle, exec_id: str, *, offset: int = 0) -> Channel:
+        """Start the command, or come back to it: its output from ``offset`` on, then ``EXIT`` with its code.
+
+        Send ``STDIN``, ``EOF``, ``RESIZE``, and ``ACK`` for output that has safely arrived; receive ``STDOUT``,
+        ``STDERR``, ``ACK`` (the first one at once) and ``EXIT``. Output not yet acknowledged is kept for a client
+        that comes back; a client that does not read slows the command. Raises ResourceNotFound.
+        """
+
+    async def exec_resize(self, handle: Handle, exec_id: str, *, width: int, height: int) -> None:
+        """Tell the command's terminal its size, in characters."""
+
+    async def exec_inspect(self, handle: Handle, exec_id: str) -> ExecState:
+        """How the command is doing; ResourceNotFound for an unknown one."""
+
+    async def resize(self, handle: Handle, *, width: int, height: int) -> None:
+        """Tell the task's terminal its size, in characters."""
+
+    async def signal(self, handle: Handle, signal: int) -> None:
+        """Send a signal to the task's main process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command to run beside a task's program, with the task's environment and working directory."""
+
+    id: str
+    argv: Sequence[str]
+    tty: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)  # on top of the task's
+    width: int = 80
+    height: int = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecState:
+    """How a second command is doing; it runs until its output has been handed over."""
+
+    running: bool
+    exit_code: int | None
+    command: Command
+
+
+class Channel(Protocol):
+    """Frames to and from a program."""
+
+    async def send(self, frame: Frame) -> None:
+        """Hand a frame over; waits when the other side is slow. Silently nothing once the channel is closed."""
+
+    async def receive(self) -> Frame | None:
+        """The next frame; ``None`` when the other side has closed."""
+
+    async def close(self) -> None:
+        """Let go; twice is fine."""

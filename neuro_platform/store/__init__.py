@@ -1,0 +1,1 @@
+"""The database: columns to search by, and the wire JSON itself."""

@@ -1,0 +1,1 @@
+"""What travels between client and platform: shapes, names, frames. Shared by both sides, and nowhere written twice."""
