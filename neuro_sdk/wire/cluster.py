@@ -77,13 +77,13 @@ class ServerConfig(Model, frozen=True):
 
 def read_server_config(data: bytes | str) -> ServerConfig:
     """Read the document of any generation; raise :class:`~neuro_sdk.errors.IllegalArgumentError` when it is none."""
-    document = load(data)
-    plain = {k: v for k, v in document.items() if v is not None} if isinstance(document, dict) else document
+    plain = {k: v for k, v in convert(load(data), dict[str, Any]).items() if v is not None}
     auth = convert(plain, AuthSettings)
+    clusters = convert(plain.get("clusters", []), list[dict[str, Any]])
     return convert(
         {
             "auth": to_plain(auth),
-            "clusters": [_cluster_in(item) for item in plain.get("clusters", ())],
+            "clusters": [_cluster_in(item) for item in clusters],
             **{key: plain[key] for key in ("admin_url", "features", "authorized") if key in plain},
         },
         ServerConfig,
@@ -103,12 +103,10 @@ def server_config_document(config: ServerConfig) -> dict[str, Any]:
     return document
 
 
-def _cluster_in(item: object) -> object:
-    if not isinstance(item, dict):
-        return item
+def _cluster_in(item: Mapping[str, Any]) -> dict[str, Any]:
     cluster = {k: v for k, v in item.items() if v is not None}
-    presets = cluster.pop("resource_presets", [])
-    cluster["presets"] = {preset["name"]: _preset_in(preset) for preset in presets}
+    presets = convert(cluster.pop("resource_presets", []), list[dict[str, Any]])
+    cluster["presets"] = {convert(preset.get("name"), str): _preset_in(preset) for preset in presets}
     # 20.12 servers do not name these two; its clients derived them by replacing text (chapter 3.4)
     cluster.setdefault("blob_storage_url", str(cluster.get("storage_url", "")).replace("/storage", "/blob"))
     cluster.setdefault("disks_url", str(cluster.get("secrets_url", "")).replace("/secrets", "/disk"))

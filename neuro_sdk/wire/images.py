@@ -74,7 +74,7 @@ class RemoteImage:
                 return cls(name, tag, owner, registry, cluster_name)
         authority, rest = _split_port_registry(reference)
         name, tag = _split_tag(rest)
-        if not name or name.startswith("-") or any(char.isspace() for char in reference):
+        if not name or name.startswith("-") or ":" in name or tag == "" or any(c.isspace() for c in reference):
             return cls(INVALID_IMAGE_NAME)
         return cls(name, tag, None, authority, None)
 
