@@ -77,7 +77,8 @@ class ServerConfig(Model, frozen=True):
 
 def read_server_config(data: bytes | str) -> ServerConfig:
     """Read the document of any generation; raise :class:`~neuro_sdk.errors.IllegalArgumentError` when it is none."""
-    plain = {k: v for k, v in convert(load(data), dict[str, Any]).items() if v is not None}
+    document: dict[str, Any] = convert(load(data), dict[str, Any])
+    plain = {key: value for key, value in document.items() if value is not None}
     auth = convert(plain, AuthSettings)
     clusters = convert(plain.get("clusters", []), list[dict[str, Any]])
     return convert(
