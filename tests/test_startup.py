@@ -1,0 +1,59 @@
+"""What answers without a platform answers at once: none of the heavy libraries is imported for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"aiohttp", "asyncio", "rich", "msgspec", "ssl"}
+
+PROBE = """
+import runpy, sys
+sys.argv = ["neuro", *sys.argv[1:]]
+try:
+    from neuro_cli.main import main
+    main()
+except SystemExit as exc:
+    code = exc.code
+else:
+    code = 0
+print("code", code or 0, file=sys.stderr)
+print("imported", *sorted(set(sys.modules) & set(%r)), file=sys.stderr)
+"""
+
+COMPLETE = {"_NEURO_COMPLETE": "bash_complete", "COMP_WORDS": "neuro ru", "COMP_CWORD": "1"}
+
+CASES = {
+    "version": (["--version"], {}, 0),
+    "help": (["--help"], {}, 0),
+    "group help": (["job", "--help"], {}, 0),
+    "command help": (["run", "--help"], {}, 0),
+    "completion": ([], COMPLETE, 0),
+    "unknown command": (["rnu"], {}, 2),
+    "unknown option": (["run", "--no-such-option"], {}, 2),
+    "missing argument": (["kill"], {}, 2),
+}
+
+
+@pytest.mark.parametrize(("words", "extra", "code"), CASES.values(), ids=CASES)
+def test_nothing_heavy_is_imported(words: list[str], extra: dict[str, str], code: int, tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "NEUROMATION_CONFIG": str(tmp_path / "nmrc"), **extra}
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE % sorted(HEAVY), *words], env=env, capture_output=True, text=True, timeout=60
+    )
+
+    *_, exited, imported = done.stderr.splitlines()
+    assert (exited, imported.split()[1:]) == (f"code {code}", [])
+
+
+def test_importing_the_sdk_costs_nothing() -> None:
+    probe = f"import sys, neuro_sdk; print(*sorted(set(sys.modules) & {HEAVY!r}))"
+
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.split() == []
