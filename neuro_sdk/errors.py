@@ -7,12 +7,14 @@
     │   │   ├── AuthenticationError        401: no credential, or one that is not honoured
     │   │   └── AuthorizationError         403: known, but not allowed
     │   ├── StreamLost                     a stream broke and could not be resumed
-    │   └── NotAPlatform                   something else answered at that address
+    │   └── NotAPlatform (RuntimeError)    something else answered at that address
     ├── IllegalArgumentError (ValueError)  400 and the like: a value was refused
     │   ├── Conflict                       409: the name is taken, or the state forbids it
     │   └── NotSupportedError              this engine or this server cannot do it
     ├── ResourceNotFound (ValueError)      404
     ├── ServerNotAvailable (ValueError)    502: the platform cannot serve now
+    ├── PlatformError                      the embedded platform cannot start or be managed
+    │   └── ServerFault                    500, 503 and the like; an IllegalArgumentError too, as documented
     └── NDJSONError (ValueError)           an error reported inside a streamed listing
 
 The server raises these, one middleware writes them as ``{"error": ..., "code": ...}`` with ``status``, and the
@@ -72,7 +74,7 @@ class StreamLost(ClientError):
     code = "stream_lost"
 
 
-class NotAPlatform(ClientError):
+class NotAPlatform(ClientError, RuntimeError):
     """Whatever answers at this address does not speak the Neuro Platform API."""
 
     code = "not_a_platform"
@@ -113,10 +115,23 @@ class ServerNotAvailable(NeuroError, ValueError):
     status = 502
 
 
+class ServerFault(ServerNotAvailable, IllegalArgumentError):
+    """The platform failed inside; the documented class for this is ``IllegalArgumentError``, the cause is not."""
+
+    code = "server_fault"
+    status = 500
+
+
 class NDJSONError(NeuroError, ValueError):
     """The platform reported an error after it had begun to stream a listing."""
 
     code = "ndjson"
+
+
+class PlatformError(NeuroError):
+    """The embedded platform cannot start, or its folder, settings or database cannot be used."""
+
+    code = "platform"
 
 
 AuthException = AuthError  # the name in ``neuromation.api`` 20.12

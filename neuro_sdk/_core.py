@@ -1,0 +1,301 @@
+"""The only HTTP of the client: who is asking, what may be asked twice, and which error an answer is.
+
+Every part of the client (jobs, streams, …) is built on one :class:`Core`; URLs are absolute, taken from ``Config``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar, overload
+
+import aiohttp
+from yarl import URL
+
+from neuro_sdk._transport import ConnectionLost, Params, Transport, place
+from neuro_sdk.errors import (
+    BY_CODE,
+    AuthenticationError,
+    AuthorizationError,
+    ClientError,
+    Conflict,
+    IllegalArgumentError,
+    NDJSONError,
+    NeuroError,
+    NotAPlatform,
+    ResourceNotFound,
+    ServerFault,
+    ServerNotAvailable,
+)
+from neuro_sdk.wire.codec import decode, encode, load
+
+T = TypeVar("T")
+
+PATIENCE: Final = 10.0  # seconds for which a broken exchange that may be repeated is repeated
+LONGEST_LINE: Final = 64 * 2**20  # of a streamed listing, in bytes
+
+_BY_STATUS: Final[Mapping[int, type[NeuroError]]] = {
+    401: AuthenticationError,
+    403: AuthorizationError,
+    404: ResourceNotFound,
+    405: ClientError,
+    409: Conflict,
+    502: ServerNotAvailable,
+}
+
+
+class Credentials(Protocol):
+    """Where the token comes from, and who may see it."""
+
+    async def token(self) -> str:
+        """A token that is good now."""
+
+    def is_ours(self, url: URL) -> bool:
+        """Whether the URL belongs to the login: only there the token goes."""
+
+
+class Core:
+    """What every part of the client calls.
+
+    ``features`` are the additions to the protocol that the server announced (``wire.frames.FEATURE``, …), ``timeout``
+    the deadlines of one exchange, ``patient`` the same without a limit for the next piece of a long answer.
+    ``reconnect`` is for how many seconds a broken stream is resumed; ``on_lost`` gets a sentence when one breaks,
+    ``on_resumed`` is called when it goes on.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        *,
+        features: Collection[str] = (),
+        trace_id: str | None = None,
+        trace_sampled: bool | None = None,
+        reconnect: float = 60.0,
+        on_lost: Callable[[str], None] | None = None,
+        on_resumed: Callable[[], None] | None = None,
+    ) -> None:
+        self.features = frozenset(features)
+        self.timeout = transport.timeout
+        self.patient = aiohttp.ClientTimeout(total=None, sock_read=None, sock_connect=transport.timeout.sock_connect)
+        self.reconnect = reconnect
+        self.on_lost = on_lost
+        self.on_resumed = on_resumed
+        self._transport = transport
+        self._credentials = credentials
+        self._trace_id = trace_id
+        self._sampled = "" if trace_sampled is None else str(int(trace_sampled))
+
+    @overload
+    async def call(
+        self,
+        method: str,
+        url: URL,
+        *,
+        into: None = None,
+        params: Params | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeat: bool | None = None,
+    ) -> bytes: ...
+
+    @overload
+    async def call(
+        self,
+        method: str,
+        url: URL,
+        *,
+        into: type[T],
+        params: Params | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeat: bool | None = None,
+    ) -> T: ...
+
+    async def call(
+        self,
+        method: str,
+        url: URL,
+        *,
+        into: type[T] | None = None,
+        params: Params | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeat: bool | None = None,
+    ) -> T | bytes:
+        """Ask once and read the whole answer: its bytes, or the model ``into``.
+
+        ``repeat`` says that asking twice does no harm (default: for GET and HEAD); then a lost connection is tried
+        again for some seconds.
+        """
+        deadline = time.monotonic() + PATIENCE
+        pause = 0.05
+        lost = False
+        while True:
+            try:
+                async with self.open(method, url, params=params, json=json, headers=headers) as response:
+                    body = await response.read()
+                break
+            except aiohttp.ClientConnectionError as exc:
+                # A server that cannot be reached at all is reported at once; one that went away in the middle may be
+                # starting again, and then it refuses connections for a moment.
+                lost = lost or isinstance(exc, ConnectionLost)
+                again = repeat if repeat is not None else method in ("GET", "HEAD")
+                if not (lost and again) or isinstance(exc, TimeoutError) or time.monotonic() + pause > deadline:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+        return body if into is None else decode(body, into)
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self,
+        method: str,
+        url: URL,
+        *,
+        params: Params | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask once; inside the block the answer is open and known to be good. Nothing is repeated."""
+        sent = {**self._trace_headers(), **await self._authorization(url), **(headers or {})}
+        data = None
+        if json is not None:
+            data = encode(json)
+            sent["Content-Type"] = "application/json"
+        async with self._transport.request(
+            method, url, headers=sent, params=params, data=data, timeout=timeout
+        ) as response:
+            if response.status >= 300:
+                raise await error_of(response)
+            yield response
+
+    async def stream(
+        self,
+        url: URL,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[bytes]:
+        """The body of a long answer, in pieces as they arrive, however long the next one takes."""
+        async with self.open("GET", url, params=params, headers=headers, timeout=self.patient) as response:
+            async for chunk in response.content.iter_any():
+                yield chunk
+
+    @contextlib.asynccontextmanager
+    async def ws_connect(
+        self,
+        url: URL,
+        *,
+        params: Params | None = None,
+        protocols: Sequence[str] = (),
+        heartbeat: float | None = 30.0,
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Open a WebSocket at an ``http(s):`` URL; it is closed at the end of the block.
+
+        A refused handshake raises the error that the same refusal would be over HTTP, which is then also an
+        ``aiohttp.WSServerHandshakeError`` with its ``status``.
+        """
+        opening = self._transport.ws_connect(
+            url, headers=await self._authorization(url), params=params, protocols=protocols, heartbeat=heartbeat
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                socket = await stack.enter_async_context(opening)
+            except aiohttp.WSServerHandshakeError as exc:
+                raise refusal_of(exc) from exc
+            yield socket
+
+    async def close(self) -> None:
+        """Close the connections; twice does no harm."""
+        await self._transport.close()
+
+    async def _authorization(self, url: URL) -> dict[str, str]:
+        if not self._credentials.is_ours(url):
+            return {}
+        return {"Authorization": f"Bearer {await self._credentials.token()}"}
+
+    def _trace_headers(self) -> dict[str, str]:
+        trace, span = self._trace_id or gen_trace_id(), os.urandom(8).hex()
+        return {"b3": f"{trace}-{span}", "sentry-trace": f"{trace}-{span}-{self._sampled}"}
+
+
+async def lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Cut a body into lines without keeping more than one; a JSON document may be one very long line."""
+    parts: list[bytes] = []
+    held = 0
+    async for chunk in response.content.iter_any():
+        first, *rest = chunk.split(b"\n")
+        parts.append(first)
+        held += len(first)
+        if held > LONGEST_LINE:
+            raise NDJSONError(f"A line of more than {LONGEST_LINE >> 20} MiB from {place(response.url)}")
+        if rest:
+            yield b"".join(parts)
+            for line in rest[:-1]:
+                yield line
+            parts, held = [rest[-1]], len(rest[-1])
+    if last := b"".join(parts):
+        yield last
+
+
+async def error_of(response: aiohttp.ClientResponse) -> Exception:
+    """What a bad answer means: ours by ``code``, an ``OSError`` by ``errno``, else by status (chapter 7.2)."""
+    if response.status < 400:
+        target = response.headers.get("Location", "somewhere else")
+        return NotAPlatform(f"{place(response.url)} sends us to {target}: log in with the address that it should be")
+    body = await response.text(errors="replace")
+    document: dict[str, Any] = {}
+    if response.content_type == "application/json":
+        with contextlib.suppress(IllegalArgumentError):
+            loaded = load(body)
+            document = loaded if isinstance(loaded, dict) else {}
+            body = ""
+    message = str(document.get("error") or body or f"{response.status} {response.reason} from {place(response.url)}")
+    number = document.get("errno")
+    if response.status == 400 and number is not None:
+        return OSError(number if isinstance(number, int) else getattr(errno, str(number), errno.EIO), message)
+    return _class_of(response.status, document.get("code"))(message)
+
+
+def refusal_of(exc: aiohttp.WSServerHandshakeError) -> Exception:
+    """The same for a WebSocket handshake, whose reason travels in a header (API v1, chapter 1.6)."""
+    document: object = None
+    if exc.headers is not None and "X-Error" in exc.headers:
+        with contextlib.suppress(IllegalArgumentError):
+            document = load(exc.headers["X-Error"])
+    members = document if isinstance(document, dict) else {}
+    kind = _class_of(exc.status, members.get("code"))
+    message = str(members.get("error") or f"{place(exc.request_info.real_url)} refused the connection: {exc.status}")
+    return _refused(kind)(exc, message)
+
+
+def gen_trace_id() -> str:
+    """32 hex digits: 8 for the present second, 24 random ones."""
+    return f"{int(time.time()) & 0xFFFFFFFF:08x}{os.urandom(12).hex()}"
+
+
+def _class_of(status: int, code: object) -> type[NeuroError]:
+    named = BY_CODE.get(code) if isinstance(code, str) else None
+    if named is not None and named.status == status:  # another platform's codes may be spelled alike
+        return named
+    return _BY_STATUS.get(status) or (ServerFault if status >= 500 else IllegalArgumentError)
+
+
+def _refused(kind: type[NeuroError]) -> Callable[[aiohttp.WSServerHandshakeError, str], Exception]:
+    """Our error that is also the error which the documentation names for handshakes (chapter 7.4)."""
+
+    def __init__(self: Any, exc: aiohttp.WSServerHandshakeError, message: str) -> None:  # noqa: N807
+        aiohttp.WSServerHandshakeError.__init__(
+            self, exc.request_info, exc.history, status=exc.status, message=message, headers=exc.headers
+        )
+
+    def __str__(self: Any) -> str:  # noqa: N807
+        return str(self.message)
+
+    return type(kind.__name__, (kind, aiohttp.WSServerHandshakeError), {"__init__": __init__, "__str__": __str__})
