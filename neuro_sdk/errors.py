@@ -13,8 +13,8 @@
     │   └── NotSupportedError              this engine or this server cannot do it
     ├── ResourceNotFound (ValueError)      404
     ├── ServerNotAvailable (ValueError)    502: the platform cannot serve now
-    ├── PlatformError                      the embedded platform cannot start or be managed
     │   └── ServerFault                    500, 503 and the like; an IllegalArgumentError too, as documented
+    ├── PlatformError                      the embedded platform cannot start or be managed
     └── NDJSONError (ValueError)           an error reported inside a streamed listing
 
 The server raises these, one middleware writes them as ``{"error": ..., "code": ...}`` with ``status``, and the

@@ -1,0 +1,110 @@
+"""The connection to the database: many readers, one writer at a time, the schema brought up to date on opening."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from neuro_platform.store.versions import bring_up_to_date
+from neuro_sdk.errors import PlatformError, ServerNotAvailable
+
+_WRITES = "neuro_writes"  # execution option of connections that are going to write
+_BUSY_SECONDS = 15  # how long SQLite waits for another process, such as `neuro platform user add`
+
+
+class Database:
+    """SQLite by default, PostgreSQL by URL; SQLAlchemy Core on both."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, url: str) -> Database:
+        """Connect, and create or upgrade the tables; PlatformError in one sentence when that cannot be."""
+        parsed = make_url(url)
+        database = cls(_engine(parsed))
+        try:
+            async with database.write() as conn:
+                await conn.run_sync(bring_up_to_date)
+        except (SQLAlchemyError, ServerNotAvailable, OSError) as exc:
+            await database.close()
+            raise PlatformError(f"Cannot use the database {_shown(parsed)}: {_reason(exc)}") from exc
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one consistent state; keep it short, a long reader keeps the log of SQLite growing."""
+        async with self._engine.connect() as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed at the end of the block and only then durable; undone by an exception."""
+        async with self._writing, self._engine.connect() as conn:
+            await conn.execution_options(**{_WRITES: True})
+            try:
+                async with conn.begin():
+                    yield conn
+            except DBAPIError as exc:
+                if _is_full(exc):
+                    raise ServerNotAvailable(
+                        "The disk under the platform's data folder is full: nothing was stored; free some space and"
+                        " try again"
+                    ) from exc
+                raise
+
+
+def sqlite_url(path: object) -> str:
+    """The URL of an SQLite file."""
+    return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string()
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(url, pool_pre_ping=True)
+    engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN comes too late and is never IMMEDIATE
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _is_full(exc: DBAPIError) -> bool:
+    return getattr(exc.orig, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+
+
+def _reason(exc: BaseException) -> str:
+    if isinstance(exc, DBAPIError) and exc.orig is not None:
+        return str(exc.orig)
+    return str(exc)
+
+
+def _shown(url: URL) -> str:
+    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)

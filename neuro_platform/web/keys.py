@@ -1,0 +1,22 @@
+"""What handlers find in the application, and what the middlewares leave in the request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from neuro_platform.auth.service import Auth
+    from neuro_platform.services.clusters import Clusters
+    from neuro_platform.services.jobs import Jobs
+    from neuro_platform.settings import Settings
+    from neuro_platform.store.database import Database
+
+settings_key: Final[web.AppKey[Settings]] = web.AppKey("settings")
+database_key: Final[web.AppKey[Database]] = web.AppKey("database")
+clusters_key: Final[web.AppKey[Clusters]] = web.AppKey("clusters")
+jobs_key: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
+auth_key: Final[web.AppKey[Auth]] = web.AppKey("auth")
+
+user_key: Final = "user"  # in a request: who makes it, put there by ``web/security.py``
