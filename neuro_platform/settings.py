@@ -1,0 +1,173 @@
+"""What the operator may set: ``platform.toml`` in the data folder, then the environment, then arguments, the last one wins.
+
+    host = "127.0.0.1"          # where to listen
+    port = 8080                 # absent: 8080, or on the first start a free one
+    allowed_hosts = []          # names by which clients may call, besides `host` and the loopback ones
+    public_url = "https://…"    # how clients reach the platform, when that differs, as behind a proxy
+    database_url = "sqlite+aiosqlite:///…"
+
+    [log]
+    level = "INFO"
+    max_mb = 10                 # then a new file is begun; `files` old ones are kept
+    files = 3
+
+    [engines.local]             # the table's name is the cluster's name
+    kind = "local"
+    cpu = 4                     # to share out; absent: what the machine has
+    memory_mb = 8192
+    gpu = 0
+    grace = 10.0                # seconds between asking a job to end and forcing it
+
+    [[engines.local.presets]]   # in place of those made from the machine; the first is the default
+    name = "small"
+    cpu = 0.5
+    memory_mb = 512
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from yarl import URL
+
+from neuro_sdk.errors import IllegalArgumentError, PlatformError
+from neuro_sdk.wire.codec import Model, convert, field, replace
+from neuro_sdk.wire.names import CLUSTER_NAME
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8080
+FILE: Final = "platform.toml"
+
+
+class PresetSettings(Model, frozen=True, forbid_unknown_fields=True):
+    """A preset as the operator writes it."""
+
+    name: str
+    cpu: float
+    memory_mb: int
+    gpu: int | None = None
+    gpu_model: str | None = None
+    credits_per_hour: str = "0"
+
+
+class EngineSettings(Model, frozen=True, forbid_unknown_fields=True):
+    """One engine, that is, one cluster."""
+
+    kind: str = "local"
+    cpu: float | None = None
+    memory_mb: int | None = None
+    gpu: int | None = None
+    grace: float = 10.0
+    presets: Sequence[PresetSettings] = ()
+    options: Mapping[str, Any] = {}  # what only this kind of engine knows
+
+
+class LogSettings(Model, frozen=True, forbid_unknown_fields=True):
+    """The server's own log."""
+
+    level: str = "INFO"
+    max_mb: int = 10
+    files: int = 3
+
+
+class Settings(Model, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of one server."""
+
+    data: Path
+    host: str = DEFAULT_HOST
+    port: int | None = None  # None: not chosen yet
+    allowed_hosts: Sequence[str] = ()
+    public_url: str | None = None
+    database_url: str | None = None
+    log: LogSettings = field(default_factory=LogSettings)
+    engines: Mapping[str, EngineSettings] = field(default_factory=lambda: {"local": EngineSettings()})
+
+    @property
+    def base_url(self) -> URL:
+        """How clients reach the platform, without the API's path."""
+        if self.public_url is not None:
+            return URL(self.public_url)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  (not a bind)
+        return URL.build(scheme="http", host=host, port=self.port or DEFAULT_PORT)
+
+    @property
+    def keys(self) -> Path:
+        """Where the secrets that sign tokens are."""
+        return self.data / "keys"
+
+    @property
+    def jobs(self) -> Path:
+        """Where jobs leave their output."""
+        return self.data / "jobs"
+
+    @property
+    def server_log(self) -> Path:
+        """What the server has to say to its operator."""
+        return self.data / "server.log"
+
+
+def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The data folder when no argument says otherwise: ``NEURO_PLATFORM_DATA``, else the user's data folder."""
+    if chosen := environ.get("NEURO_PLATFORM_DATA"):
+        return Path(chosen).expanduser().absolute()
+    base = environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser().absolute() / "neuro-platform"
+
+
+def load_settings(
+    data: Path, *, environ: Mapping[str, str] = os.environ, host: str | None = None, port: int | None = None
+) -> Settings:
+    """Gather the settings for a data folder; PlatformError naming the file and the member that is wrong."""
+    values = {**_from_file(data / FILE), **_from_environment(environ)}
+    try:
+        settings = convert({**values, "data": data}, Settings)
+    except IllegalArgumentError as exc:
+        raise PlatformError(f"Cannot use the settings in {data / FILE}: {exc}") from exc
+    if host is not None:
+        settings = replace(settings, host=host)
+    if port is not None:
+        settings = replace(settings, port=port)
+    _check(settings)
+    return settings
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise PlatformError(f"Cannot read the settings in {path}: {exc}") from exc
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in ("host", "database_url", "public_url"):
+        if value := environ.get(f"NEURO_PLATFORM_{name.upper()}"):
+            values[name] = value
+    if hosts := environ.get("NEURO_PLATFORM_ALLOWED_HOSTS"):
+        values["allowed_hosts"] = [host.strip() for host in hosts.split(",") if host.strip()]
+    if port := environ.get("NEURO_PLATFORM_PORT"):
+        if not (port.isascii() and port.isdigit()):
+            raise PlatformError(f"NEURO_PLATFORM_PORT must be a port number, not {port!r}")
+        values["port"] = int(port)
+    return values
+
+
+def _check(settings: Settings) -> None:
+    if settings.port is not None and not 0 <= settings.port <= 65535:
+        raise PlatformError(f"The port must be between 0 and 65535, not {settings.port}")
+    if not settings.engines:
+        raise PlatformError(f"{settings.data / FILE} names no engine: at least one is needed")
+    for name, engine in settings.engines.items():
+        try:
+            CLUSTER_NAME.check(name)
+        except IllegalArgumentError as exc:
+            raise PlatformError(f"{settings.data / FILE}: {exc}") from exc
+        names = [preset.name for preset in engine.presets]
+        if len(set(names)) != len(names):
+            raise PlatformError(f"{settings.data / FILE}: two presets of engine {name!r} have the same name")
