@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 from aiohttp import web
 
-from neuro_platform.auth.service import Auth
 from neuro_platform.engines.base import Engine
 from neuro_platform.settings import Settings
-from neuro_platform.store.database import Database
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import BODY_BYTES
-from neuro_platform.web.keys import auth_key, clusters_key, database_key, jobs_key, settings_key
+from neuro_platform.web.keys import settings_key
 
 # each has `routes`, a web.RouteTableDef with full paths; security also has `middlewares`, outermost first
 _MODULES = ("jobs", "config", "monitoring", "auth")

@@ -1,4 +1,4 @@
-"""What the operator may set: ``platform.toml`` in the data folder, then the environment, then arguments, the last one wins.
+"""What the operator may set: ``platform.toml`` in the data folder, then the environment, then arguments; the last wins.
 
     host = "127.0.0.1"          # where to listen
     port = 8080                 # absent: 8080, or on the first start a free one
@@ -35,7 +35,7 @@ from typing import Any, Final
 from yarl import URL
 
 from neuro_sdk.errors import IllegalArgumentError, PlatformError
-from neuro_sdk.wire.codec import Model, convert, field, replace
+from neuro_sdk.wire.codec import Model, convert, field, fields, replace
 from neuro_sdk.wire.names import CLUSTER_NAME
 
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -74,10 +74,9 @@ class LogSettings(Model, frozen=True, forbid_unknown_fields=True):
     files: int = 3
 
 
-class Settings(Model, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of one server."""
+class Chosen(Model, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What can be written in the file."""
 
-    data: Path
     host: str = DEFAULT_HOST
     port: int | None = None  # None: not chosen yet
     allowed_hosts: Sequence[str] = ()
@@ -85,6 +84,12 @@ class Settings(Model, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database_url: str | None = None
     log: LogSettings = field(default_factory=LogSettings)
     engines: Mapping[str, EngineSettings] = field(default_factory=lambda: {"local": EngineSettings()})
+
+
+class Settings(Chosen, frozen=True, kw_only=True):
+    """All settings of one server."""
+
+    data: Path
 
     @property
     def base_url(self) -> URL:
@@ -124,9 +129,10 @@ def load_settings(
     """Gather the settings for a data folder; PlatformError naming the file and the member that is wrong."""
     values = {**_from_file(data / FILE), **_from_environment(environ)}
     try:
-        settings = convert({**values, "data": data}, Settings)
+        chosen = convert(values, Chosen)
     except IllegalArgumentError as exc:
         raise PlatformError(f"Cannot use the settings in {data / FILE}: {exc}") from exc
+    settings = Settings(data=data, **{member.name: getattr(chosen, member.name) for member in fields(Chosen)})
     if host is not None:
         settings = replace(settings, host=host)
     if port is not None:
