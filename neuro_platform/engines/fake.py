@@ -1,0 +1,429 @@
+"""An engine that does as told and remembers what it was asked: for tests of everything above engines."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar
+
+from neuro_platform.engines import _reports
+from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task
+from neuro_platform.engines.supervisor import records
+from neuro_platform.engines.supervisor.streams import Arrivals, Backlog, exit_frame, size_of
+from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound
+from neuro_sdk.wire.frames import Frame, Kind
+
+_RECORD = struct.Struct(records.INDEX_RECORD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What a task or a second command does when it is started."""
+
+    output: bytes = b""
+    stderr: bytes = b""
+    exit_code: int = 0
+    hold: bool = False  # run on after the output, until told to finish
+    echo: bool = False  # write what comes in to the output; end when the input ends
+    stubborn: bool = False  # ignore SIGTERM
+    fail_start: int | Exception | None = None  # 127 or 126: cannot be started; an exception: the engine itself fails
+
+
+class FakeEngine:
+    """Runs nothing, leaves the same files.
+
+    >>> engine.will(output=b"hi\\n", exit_code=3)
+
+    says what every task does that is started from now on; ``hold=True`` keeps tasks running until :meth:`finish`.
+    """
+
+    name: ClassVar[str] = "fake"
+    images: ClassVar[str] = "only `host`, which is this machine itself"
+
+    def __init__(self, *, capacity: Capacity | None = None, images: Sequence[str] | None = ("host",)) -> None:
+        self._images = None if images is None else set(images)
+        self._capacity: Capacity | None = capacity or Capacity(cpu=8.0, memory_mb=16384)
+        self._program = Program()
+        self._exec_program = Program()
+        self._tasks: dict[str, _Running] = {}
+        self.started: list[Task] = []
+        self.stopped: list[tuple[str, float]] = []
+        self.forgotten: list[str] = []
+        self.commands: list[Command] = []
+        self.is_open = False
+
+    # What a test says
+
+    def will(
+        self,
+        *,
+        output: bytes = b"",
+        stderr: bytes = b"",
+        exit_code: int = 0,
+        hold: bool = False,
+        echo: bool = False,
+        stubborn: bool = False,
+        fail_start: int | Exception | None = None,
+    ) -> None:
+        """Say what tasks do that are started from now on."""
+        self._program = Program(
+            output=output,
+            stderr=stderr,
+            exit_code=exit_code,
+            hold=hold,
+            echo=echo,
+            stubborn=stubborn,
+            fail_start=fail_start,
+        )
+
+    def will_exec(
+        self, *, output: bytes = b"", stderr: bytes = b"", exit_code: int = 0, hold: bool = False, echo: bool = False
+    ) -> None:
+        """Say what second commands do that are started from now on."""
+        self._exec_program = Program(output=output, stderr=stderr, exit_code=exit_code, hold=hold, echo=echo)
+
+    def write(self, task_id: str, data: bytes, *, stderr: bool = False) -> None:
+        """Let a running task write."""
+        self._task(task_id).write(data, stderr=stderr)
+
+    def finish(self, task_id: str, code: int = 0, *, signal: int | None = None) -> None:
+        """Let a running task end."""
+        self._task(task_id).finish(code, signal)
+
+    def lose(self, task_id: str) -> None:
+        """Let a task vanish without a trace."""
+        self._task(task_id).lose()
+
+    def finish_exec(self, exec_id: str, code: int = 0) -> None:
+        """Let a second command that was told to hold end."""
+        for task in self._tasks.values():
+            if exec_id in task.sessions:
+                task.sessions[exec_id].finish(code)
+
+    def set_capacity(self, capacity: Capacity | None) -> None:
+        """Have this much to share out; ``None`` for an engine with a queue of its own."""
+        self._capacity = capacity
+
+    def received(self, task_id: str) -> bytes:
+        """The input that has come for a task so far."""
+        return bytes(self._task(task_id).received)
+
+    def size(self, task_id: str) -> tuple[int, int] | None:
+        """Width and height that a task's terminal was last told."""
+        return self._task(task_id).size
+
+    def signals(self, task_id: str) -> list[int]:
+        """The signals sent to a task's main process."""
+        return self._task(task_id).signals
+
+    # What an engine does
+
+    async def open(self) -> None:
+        self.is_open = True
+
+    async def close(self) -> None:
+        self.is_open = False
+
+    def capacity(self) -> Capacity | None:
+        return self._capacity
+
+    def runs(self, image: str) -> bool:
+        return self._images is None or image.removesuffix(":latest") in self._images
+
+    async def start(self, task: Task) -> Handle:
+        handle = {"engine": self.name, "task": task.id, "folder": str(task.folder)}
+        if task.id in self._tasks or task.files.exit.exists():
+            return handle
+        program = self._program
+        if isinstance(program.fail_start, Exception):
+            raise program.fail_start
+        self.started.append(task)
+        self._tasks[task.id] = _Running(task, program)
+        return handle
+
+    async def poll(self, handles: Sequence[Handle]) -> Sequence[Report]:
+        return [self._report(handle) for handle in handles]
+
+    async def stop(self, handle: Handle, *, grace: float) -> None:
+        self.stopped.append((handle["task"], grace))
+        task = self._tasks.get(handle["task"])
+        if task is None or task.over.is_set():
+            return
+        if not task.program.stubborn:
+            task.finish(143, 15)
+        elif grace <= 0:
+            task.finish(137, 9)
+        else:
+            asyncio.get_running_loop().call_later(grace, task.finish, 137, 9)
+
+    async def forget(self, handle: Handle) -> None:
+        self.forgotten.append(handle["task"])
+        self._tasks.pop(handle["task"], None)
+
+    async def changes(self, handle: Handle) -> AsyncIterator[None]:
+        task = self._tasks.get(handle["task"])
+        if task is None:
+            return
+        changed = asyncio.Event()
+        changed.set()
+        task.watchers.add(changed)
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                over = task.over.is_set()
+                yield
+                if over:
+                    return
+        finally:
+            task.watchers.discard(changed)
+
+    async def input(self, handle: Handle) -> Channel:
+        return self._live(handle).open_input()
+
+    async def exec_create(self, handle: Handle, command: Command) -> None:
+        task = self._live(handle)
+        if command.id not in task.sessions:
+            self.commands.append(command)
+            task.sessions[command.id] = _Session(command, self._exec_program)
+
+    async def exec_start(self, handle: Handle, exec_id: str, *, offset: int = 0) -> Channel:
+        return self._session(handle, exec_id).connect(offset)
+
+    async def exec_resize(self, handle: Handle, exec_id: str, *, width: int, height: int) -> None:
+        self._session(handle, exec_id).resize(width, height)
+
+    async def exec_inspect(self, handle: Handle, exec_id: str) -> ExecState:
+        session = self._session(handle, exec_id)
+        running = session.code is None or session.backlog.kept
+        return ExecState(running=running, exit_code=session.code, command=session.command)
+
+    async def resize(self, handle: Handle, *, width: int, height: int) -> None:
+        task = self._live(handle)
+        if not task.task.tty:
+            raise IllegalArgumentError("The job has no terminal")
+        task.size = width, height
+
+    async def signal(self, handle: Handle, signal: int) -> None:
+        task = self._live(handle)
+        task.signals.append(signal)
+        if signal and not (signal == 15 and task.program.stubborn):
+            task.finish(128 + signal, signal)
+
+    def _report(self, handle: Handle) -> Report:
+        if report := _reports.ended(Files(Path(handle["folder"]))):
+            return report
+        task = self._tasks.get(handle["task"])
+        if task is None or task.lost:
+            return Report(state=State.LOST, description="The process that looked after the job is gone")
+        return Report(state=State.RUNNING, started_at=datetime.fromisoformat(task.started_at))
+
+    def _task(self, task_id: str) -> _Running:
+        return self._tasks[task_id]
+
+    def _live(self, handle: Handle) -> _Running:
+        task = self._tasks.get(handle["task"])
+        if task is None or task.over.is_set():
+            raise ResourceNotFound("The job does not run")
+        return task
+
+    def _session(self, handle: Handle, exec_id: str) -> _Session:
+        session = self._live(handle).sessions.get(exec_id)
+        if session is None:
+            raise ResourceNotFound(f"No exec session {exec_id!r} in this job")
+        return session
+
+
+class _Running:
+    """A task that was started."""
+
+    def __init__(self, task: Task, program: Program) -> None:
+        self.task = task
+        self.program = program
+        self.started_at = records.now()
+        self.sessions: dict[str, _Session] = {}
+        self.watchers: set[asyncio.Event] = set()
+        self.over = asyncio.Event()
+        self.lost = False
+        self.signals: list[int] = []
+        self.size: tuple[int, int] | None = None
+        self.received = bytearray()
+        self._arrivals = Arrivals()
+        self._inputs: list[_Pipe] = []
+        task.files.log.touch(mode=0o600)
+        self.write(program.output)
+        self.write(program.stderr, stderr=True)
+        if isinstance(program.fail_start, int):
+            sentence = f"{task.argv[0] if task.argv else ''!r}: told not to start"
+            self.write(sentence.encode() + b"\n", stderr=True)
+            self._end(
+                records.exit_record(
+                    program.fail_start,
+                    signal_=None,
+                    reason="ContainerCannotRun",
+                    description=sentence,
+                    started_at=self.started_at,
+                )
+            )
+        elif not (program.hold or program.echo):
+            self.finish(program.exit_code, None)
+
+    def write(self, data: bytes, *, stderr: bool = False) -> None:
+        if not data:
+            return
+        with self.task.files.log.open("ab") as log:
+            log.write(data)
+            end = log.tell()
+        if self.task.stdin and not self.task.tty:
+            with self.task.files.index.open("ab") as index:
+                index.write(_RECORD.pack(end, 2 if stderr else 1))
+        self._tell()
+
+    def finish(self, code: int, signal: int | None) -> None:
+        if not self.over.is_set():
+            record = records.killed(signal, self.started_at) if signal else records.ended(code, self.started_at)
+            self._end(record)
+
+    def lose(self) -> None:
+        self.lost = True
+        self._stop()
+
+    def open_input(self) -> Channel:
+        pipe = _Pipe(self._take)
+        self._inputs.append(pipe)
+        pipe.put(Frame(Kind.ACK, self._arrivals.position, b""))
+        return pipe
+
+    def _take(self, frame: Frame) -> None:
+        if self.over.is_set():
+            return
+        if frame.kind == Kind.STDIN:
+            fresh = self._arrivals.take(frame)
+            self.received += fresh
+            for pipe in self._inputs:
+                pipe.put(Frame(Kind.ACK, self._arrivals.position, b""))
+            if self.program.echo:
+                self.write(fresh)
+        elif frame.kind == Kind.EOF and self._arrivals.end(frame) and self.program.echo:
+            self.finish(self.program.exit_code, None)
+        elif frame.kind == Kind.RESIZE:
+            self.size = size_of(frame)
+
+    def _end(self, record: Mapping[str, object]) -> None:
+        records.write(str(self.task.files.exit), record)
+        self._stop()
+
+    def _stop(self) -> None:
+        self.over.set()
+        for session in self.sessions.values():
+            session.finish(137)
+        for pipe in self._inputs:
+            pipe.end()
+        self._tell()
+
+    def _tell(self) -> None:
+        for changed in self.watchers:
+            changed.set()
+
+
+class _Session:
+    """A second command beside a task."""
+
+    def __init__(self, command: Command, program: Program) -> None:
+        self.command = command
+        self.code: int | None = None
+        self.backlog = Backlog()
+        self._program = program
+        self._arrivals = Arrivals()
+        self._started = False
+        self._pipe: _Pipe | None = None
+        self._sent = 0
+
+    def connect(self, offset: int) -> Channel:
+        if self._pipe is not None:
+            self._pipe.end()
+        self.backlog.ack(offset)
+        self._pipe = _Pipe(self._take)
+        self._sent = offset
+        self._pipe.put(Frame(Kind.ACK, self._arrivals.position, b""))
+        if not self._started:
+            self._started = True
+            self.backlog.add(Kind.STDOUT, self._program.output)
+            self.backlog.add(Kind.STDOUT if self.command.tty else Kind.STDERR, self._program.stderr)
+            if not (self._program.hold or self._program.echo):
+                self.code = self._program.exit_code
+        self._push()
+        return self._pipe
+
+    def resize(self, width: int, height: int) -> None:
+        self.command = replace(self.command, width=width, height=height)
+
+    def finish(self, code: int) -> None:
+        if self.code is None:
+            self.code = code
+            self._push()
+
+    def _push(self) -> None:
+        if self._pipe is None:
+            return
+        while frame := self.backlog.after(self._sent):
+            self._pipe.put(frame)
+            self._sent = frame.offset + len(frame.data)
+        if self.code is not None and not self._pipe.ended:
+            self._pipe.put(exit_frame(self.code, self.backlog.end))
+            self._pipe.end()
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind == Kind.STDIN:
+            fresh = self._arrivals.take(frame)
+            if self._pipe is not None:
+                self._pipe.put(Frame(Kind.ACK, self._arrivals.position, b""))
+            if self._program.echo:
+                self.backlog.add(Kind.STDOUT, fresh)
+                self._push()
+        elif frame.kind == Kind.EOF and self._arrivals.end(frame) and self._program.echo:
+            self.finish(self._program.exit_code)
+        elif frame.kind == Kind.RESIZE:
+            self.resize(*size_of(frame))
+        elif frame.kind == Kind.ACK:
+            self.backlog.ack(frame.offset)
+
+
+class _Pipe:
+    """A channel whose other side is in this process."""
+
+    def __init__(self, take: Callable[[Frame], None]) -> None:
+        self.ended = False
+        self._take = take
+        self._frames: deque[Frame] = deque()
+        self._ready = asyncio.Event()
+
+    async def send(self, frame: Frame) -> None:
+        if not self.ended or frame.kind == Kind.ACK:
+            self._take(frame)
+
+    async def receive(self) -> Frame | None:
+        while not self._frames:
+            if self.ended:
+                return None
+            self._ready.clear()
+            await self._ready.wait()
+        return self._frames.popleft()
+
+    async def close(self) -> None:
+        self._frames.clear()
+        self.end()
+
+    def put(self, frame: Frame) -> None:
+        if not self.ended:
+            self._frames.append(frame)
+            self._ready.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self._ready.set()
