@@ -2,14 +2,263 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, String, Table, Text, delete, insert, or_, select, update
-from sqlalchemy.engine import Row
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Row, String, Table, Text, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neuro_platform.store.schema import metadata
-from neuro_sdk.wire.times import from_us, to_us
+
+# Times are microseconds since the epoch. Secrets are here as SHA-256 only: they are random, so nobody can guess
+# them from their hash, and a copy of the database opens no door.
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("password_hash", Text),  # NULL: comes in by the local key only
+    Column("created_us", BigInteger, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("user_name", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("label", String(255)),  # the name of a personal token
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Index("ix_sessions_user_name_kind", "user_name", "kind"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("session", String(64), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("replaced_us", BigInteger),  # since when there is a successor
+    Index("ix_tokens_session", "session"),
+)
+
+codes = Table(
+    "codes",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("user_name", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("challenge", String(64), nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("session", String(64)),  # what it was exchanged for; a code that has one is spent
+)
+
+_REMEMBER_CODES: Final = timedelta(days=1)  # spent or expired, to notice when one is used again
+
+
+class Kind(enum.Enum):
+    """What a session came from; only some kinds may do some things."""
+
+    LOGIN = "login"  # a password, and a code for it
+    LOCAL = "local"  # the local key
+    BROWSER = "browser"  # the cookie of the login page
+    PERSONAL = "personal"  # a token that its user made
+    JOB = "job"  # the token in a job's environment
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user as stored."""
+
+    name: str
+    password_hash: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a credential stands on: when it ends, all its credentials do."""
+
+    id: str
+    user: str
+    kind: Kind
+    label: str | None
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Secret:
+    """An opaque secret that was found by its hash."""
+
+    session: Session
+    replaced_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Code:
+    """An authorization code that was found by its hash."""
+
+    user: str
+    challenge: str
+    redirect_uri: str
+    expires_at: datetime
+    session: str | None = None
+
+
+def hash_of(secret: str) -> str:
+    """What is stored of an opaque secret."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def add_user(conn: AsyncConnection, account: Account) -> None:
+    """Store a new user."""
+    await conn.execute(
+        insert(users).values(name=account.name, password_hash=account.password_hash, created_us=_us(account.created_at))
+    )
+
+
+async def find_user(conn: AsyncConnection, name: str) -> Account | None:
+    """The user of that name."""
+    row = (await conn.execute(select(users).where(users.c.name == name))).one_or_none()
+    return _account(row) if row is not None else None
+
+
+async def list_users(conn: AsyncConnection) -> list[Account]:
+    """Everybody, by name."""
+    return [_account(row) for row in await conn.execute(select(users).order_by(users.c.name))]
+
+
+async def any_password(conn: AsyncConnection) -> bool:
+    """Whether anybody can log in with a password."""
+    query = select(users.c.name).where(users.c.password_hash.is_not(None)).limit(1)
+    return (await conn.execute(query)).one_or_none() is not None
+
+
+async def set_password(conn: AsyncConnection, name: str, password_hash: str) -> None:
+    """Replace the user's password."""
+    await conn.execute(update(users).where(users.c.name == name).values(password_hash=password_hash))
+
+
+async def remove_user(conn: AsyncConnection, name: str) -> bool:
+    """Remove the user with all sessions; False when there was none."""
+    return bool((await conn.execute(delete(users).where(users.c.name == name))).rowcount)
+
+
+async def add_session(conn: AsyncConnection, session: Session) -> None:
+    """Store a new session."""
+    await conn.execute(
+        insert(sessions).values(
+            id=session.id,
+            user_name=session.user,
+            kind=session.kind.value,
+            label=session.label,
+            created_us=_us(session.created_at),
+            expires_us=None if session.expires_at is None else _us(session.expires_at),
+        )
+    )
+
+
+async def find_session(conn: AsyncConnection, session_id: str) -> Session | None:
+    """The session, also one past its time."""
+    row = (await conn.execute(select(sessions).where(sessions.c.id == session_id))).one_or_none()
+    return _session(row) if row is not None else None
+
+
+async def list_sessions(conn: AsyncConnection, kind: Kind, user: str | None = None) -> list[Session]:
+    """Sessions of a kind, oldest first, of one user or of all."""
+    query = select(sessions).where(sessions.c.kind == kind.value).order_by(sessions.c.created_us, sessions.c.id)
+    if user is not None:
+        query = query.where(sessions.c.user_name == user)
+    return [_session(row) for row in await conn.execute(query)]
+
+
+async def end_session(conn: AsyncConnection, session_id: str) -> bool:
+    """Remove the session and the secrets that lead to it; False when there was none."""
+    return bool((await conn.execute(delete(sessions).where(sessions.c.id == session_id))).rowcount)
+
+
+async def end_sessions(conn: AsyncConnection, user: str, kinds: Collection[Kind]) -> None:
+    """Remove the user's sessions of these kinds."""
+    wanted = sessions.c.kind.in_([kind.value for kind in kinds])
+    await conn.execute(delete(sessions).where(sessions.c.user_name == user, wanted))
+
+
+async def drop_expired_sessions(conn: AsyncConnection, kind: Kind, now: datetime) -> None:
+    """Remove sessions of a kind that are past their time."""
+    await conn.execute(delete(sessions).where(sessions.c.kind == kind.value, sessions.c.expires_us <= _us(now)))
+
+
+async def add_secret(conn: AsyncConnection, secret: str, session_id: str) -> None:
+    """Let an opaque secret lead to the session."""
+    await conn.execute(insert(tokens).values(hash=hash_of(secret), session=session_id))
+
+
+async def find_secret(conn: AsyncConnection, secret: str) -> Secret | None:
+    """Where the secret leads."""
+    query = select(tokens.c.replaced_us, sessions).join(sessions).where(tokens.c.hash == hash_of(secret))
+    row = (await conn.execute(query)).one_or_none()
+    return Secret(_session(row), _time_or_none(row.replaced_us)) if row is not None else None
+
+
+async def replace_secret(conn: AsyncConnection, secret: str, now: datetime) -> None:
+    """Note that the secret has a successor since now."""
+    await conn.execute(update(tokens).where(tokens.c.hash == hash_of(secret)).values(replaced_us=_us(now)))
+
+
+async def drop_replaced_secrets(conn: AsyncConnection, session_id: str, before: datetime) -> None:
+    """Remove secrets of the session that were replaced long ago."""
+    await conn.execute(delete(tokens).where(tokens.c.session == session_id, tokens.c.replaced_us < _us(before)))
+
+
+async def add_code(conn: AsyncConnection, code: str, entry: Code, now: datetime) -> None:
+    """Store a new code, and drop those that are of no use any more."""
+    await conn.execute(delete(codes).where(codes.c.expires_us < _us(now - _REMEMBER_CODES)))
+    await conn.execute(
+        insert(codes).values(
+            hash=hash_of(code),
+            user_name=entry.user,
+            challenge=entry.challenge,
+            redirect_uri=entry.redirect_uri,
+            expires_us=_us(entry.expires_at),
+        )
+    )
+
+
+async def find_code(conn: AsyncConnection, code: str) -> Code | None:
+    """The code, also when it is spent or past its time."""
+    row = (await conn.execute(select(codes).where(codes.c.hash == hash_of(code)))).one_or_none()
+    return Code(row.user_name, row.challenge, row.redirect_uri, _time(row.expires_us), row.session) if row else None
+
+
+async def spend_code(conn: AsyncConnection, code: str, session_id: str) -> None:
+    """Note what the code was exchanged for."""
+    await conn.execute(update(codes).where(codes.c.hash == hash_of(code)).values(session=session_id))
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(row.name, row.password_hash, _time(row.created_us))
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(
+        row.id, row.user_name, Kind(row.kind), row.label, _time(row.created_us), _time_or_none(row.expires_us)
+    )
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _us(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _time(us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def _time_or_none(us: int | None) -> datetime | None:
+    return None if us is None else _time(us)
