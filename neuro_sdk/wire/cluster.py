@@ -81,14 +81,9 @@ def read_server_config(data: bytes | str) -> ServerConfig:
     plain = {key: value for key, value in document.items() if value is not None}
     auth = convert(plain, AuthSettings)
     clusters = convert(plain.get("clusters", []), list[dict[str, Any]])
-    return convert(
-        {
-            "auth": to_plain(auth),
-            "clusters": [_cluster_in(item) for item in clusters],
-            **{key: plain[key] for key in ("admin_url", "features", "authorized") if key in plain},
-        },
-        ServerConfig,
-    )
+    whole: dict[str, Any] = {key: plain[key] for key in ("admin_url", "features", "authorized") if key in plain}
+    whole |= {"auth": to_plain(auth), "clusters": [_cluster_in(item) for item in clusters]}
+    return convert(whole, ServerConfig)
 
 
 def server_config_document(config: ServerConfig) -> dict[str, Any]:
