@@ -51,14 +51,21 @@ class AuthorizationRequest:
         return self.redirect_uri.with_query(answer)
 
 
+def check_client(form: Mapping[str, str]) -> None:
+    """Refuse another client's id. It is no secret and proves nothing, but it tells of a client set up for elsewhere."""
+    if form.get("client_id", CLIENT_ID) != CLIENT_ID:
+        raise OAuthError("invalid_client", f"The client_id must be {CLIENT_ID!r}, as the platform's /config says")
+
+
 def redirect_of(query: Mapping[str, str], origins: frozenset[URL]) -> URL:
     """The request's ``redirect_uri`` when it is fit to be one; refusals of this must never be sent *to* it.
 
     Fit are http on this machine's loopback, on any port (RFC 8252, 7.3), and the page of ours that shows the code,
     at one of the platform's ``origins``.
     """
-    if query.get("client_id") != CLIENT_ID:
-        raise OAuthError("invalid_client", f"The client_id must be {CLIENT_ID!r}, as the platform's /config says")
+    if "client_id" not in query:
+        raise OAuthError("invalid_request", "The client_id is missing")
+    check_client(query)
     try:
         uri = URL(query.get("redirect_uri", ""))
         origin = uri.origin()
