@@ -25,14 +25,19 @@ class Failed(Exception):
     """A measured program did not do its work, so its figures mean nothing."""
 
 
-def run(argv: Sequence[str], env: Mapping[str, str], *, discard: bool = False) -> Cost:
-    """Run to the end; output goes through a pipe, or with ``discard`` straight to nowhere, as with ``>/dev/null``."""
-    with tempfile.TemporaryFile() as complaints:
+def run(argv: Sequence[str], env: Mapping[str, str], *, discard: bool = False, given: bytes = b"") -> Cost:
+    """Run to the end, with ``given`` as its input.
+
+    Output goes through a pipe, or with ``discard`` straight to nowhere, as with ``>/dev/null``.
+    """
+    with tempfile.TemporaryFile() as complaints, tempfile.TemporaryFile() as source:
+        source.write(given)
+        source.seek(0)
         began = time.perf_counter()
         process = subprocess.Popen(
             argv,
             env=dict(env),
-            stdin=subprocess.DEVNULL,
+            stdin=source,
             stdout=subprocess.DEVNULL if discard else subprocess.PIPE,
             stderr=complaints,
         )
@@ -70,12 +75,18 @@ class Pair:
 
 
 def pair(
-    ours: Sequence[str], floor: Sequence[str], env: Mapping[str, str], *, rounds: int, discard: bool = False
+    ours: Sequence[str],
+    floor: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    rounds: int,
+    discard: bool = False,
+    given: bytes = b"",
 ) -> Pair:
     """Run both once to warm up, then by turns."""
     results = Pair([], [])
     for number in range(rounds + 1):
-        one, other = run(ours, env, discard=discard), run(floor, env, discard=discard)
+        one, other = run(ours, env, discard=discard, given=given), run(floor, env, discard=discard)
         if number:
             results.ours.append(one)
             results.floor.append(other)

@@ -25,7 +25,8 @@ print("code", code or 0, file=sys.stderr)
 print("imported", *sorted(set(sys.modules) & set(%r)), file=sys.stderr)
 """
 
-COMPLETE = {"_NEURO_COMPLETE": "bash_complete", "COMP_WORDS": "neuro ru", "COMP_CWORD": "1"}
+COMPLETE = {"_NEURO_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
+WORDS = "neuro\nru\n"  # what the shell hands over, on standard input
 
 CASES = {
     "version": (["--version"], {}, 0),
@@ -43,9 +44,8 @@ CASES = {
 def test_nothing_heavy_is_imported(words: list[str], extra: dict[str, str], code: int, tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "NEUROMATION_CONFIG": str(tmp_path / "nmrc"), **extra}
 
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE % sorted(HEAVY), *words], env=env, capture_output=True, text=True, timeout=60
-    )
+    command = [sys.executable, "-c", PROBE % sorted(HEAVY), *words]
+    done = subprocess.run(command, env=env, input=WORDS, capture_output=True, text=True, timeout=60)
 
     *_, exited, imported = done.stderr.splitlines()
     assert (exited, imported.split()[1:]) == (f"code {code}", [])
