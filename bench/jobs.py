@@ -132,7 +132,7 @@ def memory_of_platform(bench: Workbench) -> list[Line]:
 
     names = [f"bench-many-{number}" for number in range(SUPERVISORS)]
     for name in names:
-        bench.neuro("run", "--detach", "-n", name, "--preset", _smallest(bench), "host", "--", "sleep", "600")
+        bench.neuro("run", "--detach", "-n", name, "host", "--", "sleep", "600")
     for name in names:
         bench.wait_for(name, "running")
     sizes = [_alone(process) for process in bench.supervisors()]
@@ -140,16 +140,6 @@ def memory_of_platform(bench: Workbench) -> list[Line]:
     each = sum(sizes) / SUPERVISORS
     lines.append(Line(f"each of {SUPERVISORS} supervisors", mb(each), limit="< 25 MB", met=0 < each < 25 * 2**20))
     return lines
-
-
-def _smallest(bench: Workbench) -> str:
-    import json
-
-    shown = json.loads(bench.neuro("config", "show", "--json"))
-    presets = shown["presets"]
-    if isinstance(presets, dict):
-        presets = [{"name": name, **preset} for name, preset in presets.items()]
-    return str(min(presets, key=lambda preset: preset["cpu"])["name"])
 
 
 def _alone(process: psutil.Process) -> float:
