@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from neuro_platform.auth.service import Auth
     from neuro_platform.services.clusters import Clusters
     from neuro_platform.services.jobs import Jobs
+    from neuro_platform.services.streams import Streams
     from neuro_platform.settings import Settings
     from neuro_platform.store.database import Database
 
@@ -17,6 +18,7 @@ settings_key: Final[web.AppKey[Settings]] = web.AppKey("settings")
 database_key: Final[web.AppKey[Database]] = web.AppKey("database")
 clusters_key: Final[web.AppKey[Clusters]] = web.AppKey("clusters")
 jobs_key: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
+streams_key: Final[web.AppKey[Streams]] = web.AppKey("streams")
 auth_key: Final[web.AppKey[Auth]] = web.AppKey("auth")
 
 user_key: Final = "user"  # in a request: who makes it, put there by ``web/security.py``

@@ -1,0 +1,378 @@
+"""Following the output of jobs: one numbering over all attempts, looked at once for all followers, an explicit end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from neuro_platform.engines.base import Files, Handle
+from neuro_sdk.errors import IllegalArgumentError, NeuroError, ServerNotAvailable
+from neuro_sdk.wire.codec import encode
+from neuro_sdk.wire.frames import CHUNK, Frame, Kind
+from neuro_sdk.wire.jobs import JobDescription
+from neuro_sdk.wire.streams import Exit
+
+if TYPE_CHECKING:
+    from neuro_platform.auth.service import User
+    from neuro_platform.services.jobs import Jobs, Placed
+
+HEARTBEAT: Final = 5.0  # seconds; a follower says at least this often that it is there
+
+_ACTIVE: Final = 0.02  # between two looks at a log that grows
+_IDLE: Final = 0.5  # and at one that does not
+_GAP: Final = 0.002  # however often the engine calls: a program that writes byte by byte must not cost a look for each
+_READ: Final = 4 * CHUNK  # bytes taken from a log at once
+_RECORD: Final = struct.Struct("!QB")  # of ``Files.index``
+
+
+class Streams:
+    """The output of jobs, from any offset to the end."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._watches: dict[str, _Watch] = {}
+        self._cut = asyncio.Event()
+
+    @asynccontextmanager
+    async def open(
+        self, user: User, job_id: str, *, offset: int | None = 0, follow: bool = True
+    ) -> AsyncIterator[Follower]:
+        """Get ready to send a job's output from ``offset`` on (``None``: what comes from now on).
+
+        Without ``follow`` only what there is now. Raises ResourceNotFound, and IllegalArgumentError for an offset that
+        has not been reached.
+        """
+        placed = await self._jobs.placed(user, job_id)
+        seen = _look(placed, ended=False, before=None)
+        if not follow or seen.whole:
+            follower = Follower(self, seen, offset, watch=None)
+        else:
+            watch = self._watches.get(placed.job.id)
+            if watch is None:
+                watch = self._watches[placed.job.id] = _Watch(self._jobs, user, placed)
+            watch.look()  # what the first look of an older watch saw may be behind what a client has already
+            follower = Follower(self, watch.seen, offset, watch=watch)
+            watch.followers += 1
+        try:
+            yield follower
+        finally:
+            follower.close()
+            if follower.watch is not None:
+                follower.watch.followers -= 1
+                if not follower.watch.followers:
+                    self._watches.pop(placed.job.id)
+                    await follower.watch.close()
+
+    def close(self) -> None:
+        """Cut all streams, without an end, so that clients come back for the rest."""
+        self._cut.set()
+        for watch in self._watches.values():
+            watch.wake()
+
+    @property
+    def closing(self) -> bool:
+        """Whether streams are to be cut now."""
+        return self._cut.is_set()
+
+    async def closed(self) -> None:
+        """Wait until streams are to be cut."""
+        await self._cut.wait()
+
+
+class Follower:
+    """One reader of a job's output; iterate over it once.
+
+    Gives batches of ``STDOUT`` and ``STDERR`` frames, an empty batch when nothing came for a while, and last a batch
+    with one ``EXIT``. Without that last one the stream was cut.
+    """
+
+    def __init__(self, streams: Streams, seen: _Seen, offset: int | None, *, watch: _Watch | None) -> None:
+        if offset is not None and not 0 <= offset <= seen.size:
+            raise IllegalArgumentError(f"The output of {seen.job.id} has {seen.size} bytes: cannot begin at {offset}")
+        self._streams = streams
+        self._seen = seen
+        self._at = seen.size if offset is None else offset
+        self._reader = _Reader()
+        self.watch = watch
+
+    @property
+    def offset(self) -> int:
+        """How far this follower has come."""
+        return self._at
+
+    async def __aiter__(self) -> AsyncIterator[Sequence[Frame]]:
+        yield ()  # at once: tells the client that it got through
+        while not self._streams.closing:
+            if self._at < self._seen.size:
+                frames = await self._read()
+                self._at = frames[-1].offset + len(frames[-1].data)
+                yield frames
+            elif self.watch is None or self._seen.whole:
+                yield (Frame(Kind.EXIT, self._at, encode(_outcome(self._seen.job))),)
+                return
+            else:
+                before, self._seen = self._seen, await self.watch.wait(self._seen, HEARTBEAT)
+                if before is self._seen:
+                    yield ()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._reader.close()
+
+    async def _read(self) -> Sequence[Frame]:
+        # a disk may be slow, and then nobody else shall wait; for a few bytes a thread costs more than it saves
+        if self._seen.size - self._at < CHUNK:
+            return self._reader.read(self._seen, self._at)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, self._reader.read, self._seen, self._at)
+
+
+def _outcome(job: JobDescription) -> Exit:
+    history = job.history
+    return Exit(history.exit_code, job.status.value, history.reason, history.description)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The output of one attempt: where it begins in the numbering, how much there is."""
+
+    files: Files
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A job's output at one moment."""
+
+    job: JobDescription
+    parts: tuple[_Part, ...]
+    whole: bool  # the job is stored as finished and its output will not grow any more
+
+    @property
+    def size(self) -> int:
+        return self.parts[-1].start + self.parts[-1].size if self.parts else 0
+
+
+def _look(placed: Placed, *, ended: bool, before: _Seen | None) -> _Seen:
+    files = placed.files
+    if files is None:
+        return _Seen(placed.job, (), placed.job.status.is_finished)
+    # in this order: a log that has its exit record does not grow between the two questions
+    final = ended or placed.handle is None or files.exit.exists()
+    if before is not None and before.parts and before.parts[-1].files == files:
+        parts = before.parts[:-1]
+    else:
+        parts = _earlier(files)
+    start = parts[-1].start + parts[-1].size if parts else 0
+    part = _Part(files, start, _size(files.log))
+    return _Seen(placed.job, (*parts, part), placed.job.status.is_finished and final)
+
+
+def _earlier(files: Files) -> tuple[_Part, ...]:
+    """The attempts before: their folders lie beside this one, each named by its number."""
+    if not files.folder.name.isdecimal():
+        return ()
+    present = int(files.folder.name)
+    with suppress(FileNotFoundError):
+        numbers = [int(folder.name) for folder in files.folder.parent.iterdir() if folder.name.isdecimal()]
+        parts: list[_Part] = []
+        start = 0
+        for number in sorted(number for number in numbers if number < present):
+            earlier = Files(files.folder.parent / str(number))
+            parts.append(_Part(earlier, start, _size(earlier.log)))
+            start += parts[-1].size
+        return tuple(parts)
+    return ()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+class _Watch:
+    """Looks at one job's output for all its followers: often while it grows, seldom while it rests."""
+
+    def __init__(self, jobs: Jobs, user: User, placed: Placed) -> None:
+        self._jobs = jobs
+        self._user = user
+        self._placed = placed
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._poke = asyncio.Event()
+        self._news = asyncio.Event()
+        self._listener: asyncio.Task[None] | None = None
+        self.seen = _look(placed, ended=False, before=None)
+        self.followers = 0
+        self._tasks = [asyncio.create_task(self._watch_files()), asyncio.create_task(self._watch_job())]
+        for task in self._tasks:
+            task.add_done_callback(self._done)
+        self._listen()
+
+    async def wait(self, seen: _Seen, seconds: float) -> _Seen:
+        """What there is to see, as soon as it is not ``seen`` any more, or after so many seconds."""
+        if self.seen is seen and self._failure is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
+        if self._failure is not None:
+            raise ServerNotAvailable("The job cannot be watched any more; ask again") from self._failure
+        return self.seen
+
+    def look(self) -> bool:
+        """Look now; say whether something has changed."""
+        seen = _look(self._placed, ended=self._ended, before=self.seen)
+        if seen == self.seen:
+            return False
+        self.seen = seen
+        self.wake()
+        return True
+
+    def wake(self) -> None:
+        """Make all followers look up."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def close(self) -> None:
+        """Stop looking."""
+        tasks = [*self._tasks, *([self._listener] if self._listener else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch_files(self) -> None:
+        pause = _ACTIVE
+        while not self.seen.whole:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._poke.wait()
+            self._poke.clear()
+            pause = _ACTIVE if self.look() else min(pause * 1.5, _IDLE)
+            await asyncio.sleep(_GAP)
+
+    async def _watch_job(self) -> None:
+        while not self._placed.job.status.is_finished:
+            job = self._placed.job
+            # a handle may be stored a moment after the status, and tells nobody
+            await self._jobs.wait_change(job.id, job, 1.0 if self._placed.handle is None else 30.0)
+            placed = await self._jobs.placed(self._user, job.id)
+            moved = placed.handle != self._placed.handle
+            self._placed = placed
+            if moved:
+                self._ended = False
+                self._listen()
+            self._poke.set()
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+        self._listener = None
+        if (handle := self._placed.handle) is not None:
+            self._listener = asyncio.create_task(self._hear(handle))
+            self._listener.add_done_callback(self._done)
+
+    async def _hear(self, handle: Handle) -> None:
+        # an engine that cannot say any more knows nothing of the task: whatever there is, is all
+        with suppress(NeuroError):
+            async for _ in self._placed.engine.changes(handle):
+                self._poke.set()
+        if handle == self._placed.handle:
+            self._ended = True
+            self._poke.set()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._failure = failure
+            self.wake()
+
+
+class _Reader:
+    """Reads from the attempts' logs as if they were one file."""
+
+    def __init__(self) -> None:
+        self._files: Files | None = None
+        self._log = -1
+        self._index: _Index | None = None
+
+    def read(self, seen: _Seen, at: int) -> Sequence[Frame]:
+        """Some of what there is from ``at`` on: at least a byte."""
+        part = next(part for part in seen.parts if part.start <= at < part.start + part.size)
+        if self._files != part.files:
+            self.close()
+            self._open(part.files)
+        first = at - part.start
+        data = self._pread(min(_READ, part.size - first), first)
+        frames: list[Frame] = []
+        for kind, begin, end in self._kinds(part.files, first, first + len(data)):
+            for cut in range(begin, end, CHUNK):
+                piece = data[cut - first : min(cut + CHUNK, end) - first]
+                frames.append(Frame(kind, part.start + cut, piece))
+        return frames
+
+    def close(self) -> None:
+        if self._log >= 0:
+            os.close(self._log)
+        if self._index is not None:
+            self._index.close()
+        self._files, self._log, self._index = None, -1, None
+
+    def _open(self, files: Files) -> None:
+        try:
+            self._log = os.open(files.log, os.O_RDONLY)
+        except FileNotFoundError as exc:
+            raise ServerNotAvailable("The log is not there any more") from exc
+        self._files = files
+
+    def _pread(self, size: int, offset: int) -> bytes:
+        data = os.pread(self._log, size, offset)
+        if not data:
+            raise ServerNotAvailable("The log has been cut short")
+        return data
+
+    def _kinds(self, files: Files, first: int, last: int) -> Sequence[tuple[Kind, int, int]]:
+        if self._index is None:
+            try:
+                self._index = _Index(files.index)
+            except FileNotFoundError:  # as most jobs have none
+                return ((Kind.STDOUT, first, last),)
+        return self._index.parts(first, last)
+
+
+class _Index:
+    """Says which parts of a log are standard error. Read where needed, never kept: it may be as long as the log."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def parts(self, first: int, last: int) -> Sequence[tuple[Kind, int, int]]:
+        """Cut ``[first, last)`` where the stream changes."""
+        records = range(os.fstat(self._file).st_size // _RECORD.size)
+        number = bisect_right(records, first, key=lambda record: self._record(record)[0])
+        found: list[tuple[Kind, int, int]] = []
+        while first < last:
+            end, kind = self._record(number) if number < len(records) else (last, Kind.STDOUT)
+            end = min(end, last)
+            if found and found[-1][0] is kind:
+                found[-1] = (kind, found[-1][1], end)
+            elif end > first:
+                found.append((kind, first, end))
+            first = max(first, end)
+            number += 1
+        return found
+
+    def _record(self, number: int) -> tuple[int, Kind]:
+        end, stream = _RECORD.unpack(os.pread(self._file, _RECORD.size, number * _RECORD.size))
+        return end, Kind.STDERR if stream == 2 else Kind.STDOUT

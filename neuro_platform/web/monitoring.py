@@ -1,0 +1,378 @@
+"""The routes of a job's streams (API v1, chapter 6), plain and with numbered frames; small questions beside them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import uuid
+from contextlib import suppress
+from typing import Final, cast
+
+from aiohttp import HttpVersion11, web
+
+from neuro_platform.engines.base import Channel, Command, Handle, Interactive
+from neuro_platform.services.jobs import Placed
+from neuro_platform.services.streams import Follower
+from neuro_platform.web.http import API, answer, flag, number, read, user_of
+from neuro_platform.web.keys import jobs_key, streams_key
+from neuro_platform.web.relay import (
+    OUTPUT,
+    Cut,
+    FramedPeer,
+    Inbox,
+    Peer,
+    PlainPeer,
+    converse,
+    first,
+    forward,
+    open_socket,
+    wants_frames,
+)
+from neuro_sdk.errors import (
+    IllegalArgumentError,
+    NeuroError,
+    NotSupportedError,
+    ResourceNotFound,
+    ServerNotAvailable,
+)
+from neuro_sdk.wire.codec import decode
+from neuro_sdk.wire.frames import CONTENT_TYPE, Frame, Kind, pack
+from neuro_sdk.wire.jobs import ExecInspect, JobRestartPolicy
+from neuro_sdk.wire.streams import ExecCreated, ExecOrder, Size
+
+routes = web.RouteTableDef()
+
+_JOB: Final = API + "/monitoring/{job}"
+_EXEC_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NO_INPUT: Final = "-n"  # ends the id of a v1 command that was prepared without input; ids are opaque to v1 clients
+
+
+async def cut_streams(app: web.Application) -> None:
+    """On shutdown: let go of all streams in such a way that nobody takes it for their end."""
+    app[streams_key].close()
+
+
+@routes.get(_JOB + "/log", allow_head=False)
+async def log(request: web.Request) -> web.StreamResponse:
+    """The job's output (6.1), as it is or in frames, from an offset."""
+    framed = CONTENT_TYPE in request.headers.get("Accept", "")
+    offset = number(request, "offset", 0) if framed else 0
+    follow = flag(request, "follow", True) if framed else True
+    async with request.app[streams_key].open(
+        user_of(request), request.match_info["job"], offset=offset, follow=follow
+    ) as follower:
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": CONTENT_TYPE if framed else "text/plain; charset=utf-8",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",  # a proxy must not hold lines back
+            }
+        )
+        if request.version >= HttpVersion11:
+            response.enable_chunked_encoding()
+        await response.prepare(request)
+        with suppress(ConnectionError):  # the client went away, which is its right
+            if await _write_log(request, response, follower, framed):
+                await response.write_eof()
+            elif request.transport is not None:
+                request.transport.abort()  # an orderly end of the body would be taken for the end of the log
+    return response
+
+
+@routes.get(_JOB + "/attach", allow_head=False)
+async def attach(request: web.Request) -> web.StreamResponse:
+    """The job's standard streams (6.4)."""
+    if wants_frames(request):
+        offset = None if request.query.get("offset") == "now" else number(request, "offset", 0)
+        return await _attach(request, offset, stdin=flag(request, "stdin"))
+    stdin, stdout, stderr = flag(request, "stdin"), flag(request, "stdout", True), flag(request, "stderr", True)
+    logs = flag(request, "logs", True)
+    if not (stdin or stdout or stderr):
+        raise IllegalArgumentError("Ask for at least one of stdin, stdout and stderr")
+    placed = await _placed(request)
+    if _is_over(placed):
+        if not (stdout or stderr):  # the question of 21.5, whether the program still runs
+            raise ResourceNotFound(f"Job {placed.job.id} does not run any more")
+        socket = open_socket()  # 20.12 takes a refusal for a failure; it prints the log by itself
+        await socket.prepare(request)
+        await socket.close()
+        return socket
+    kinds = {Kind.STDOUT} if stdout else set()
+    kinds |= {Kind.STDERR} if stderr else set()
+    return await _attach(request, 0 if logs else None, stdin=stdin, kinds=kinds)
+
+
+@routes.post(_JOB + "/exec_create")
+async def exec_create(request: web.Request) -> web.Response:
+    """Prepare a command beside the job's program (6.5)."""
+    order = await read(request, ExecOrder)
+    argv = _words(order)
+    exec_id = order.exec_id or uuid.uuid4().hex + ("" if order.stdin else _NO_INPUT)
+    if not _EXEC_ID.fullmatch(exec_id):
+        raise IllegalArgumentError("An exec_id has 1 to 64 letters, digits, dots, dashes or underscores")
+    placed, engine, handle = await _running(request)
+    await engine.exec_create(handle, Command(id=exec_id, argv=argv, tty=order.tty))
+    return answer(ExecCreated(job_id=placed.job.id, exec_id=exec_id))
+
+
+@routes.get(_JOB + "/{exec}/exec_start", allow_head=False)
+async def exec_start(request: web.Request) -> web.StreamResponse:
+    """Start a prepared command, or come back to it, and connect to its streams."""
+    framed = wants_frames(request)
+    offset = (number(request, "offset", 0) or 0) if framed else 0
+    _, engine, handle = await _running(request)
+    exec_id = request.match_info["exec"]
+    channel = await engine.exec_start(handle, exec_id, offset=offset)
+    try:
+        opening = await channel.receive()
+        if opening is None:
+            raise ServerNotAvailable("The command cannot be reached now")
+        nothing = not framed and exec_id.endswith(_NO_INPUT)
+        socket = open_socket()
+        await socket.prepare(request)
+        peer: Peer = FramedPeer(socket) if framed else PlainPeer(socket)
+        inbox = Inbox(socket)
+        await converse(
+            socket,
+            peer,
+            inbox,
+            output=_command_output(peer, channel),
+            input_=_command_input(inbox, peer, channel, opening, nothing=nothing),
+            closed=request.app[streams_key].closed(),
+        )
+    finally:
+        await channel.close()
+    return socket
+
+
+@routes.post(_JOB + "/{exec}/exec_resize")
+async def exec_resize(request: web.Request) -> web.Response:
+    """Tell a command's terminal its size."""
+    width, height = _side(request, "w", None), _side(request, "h", None)
+    _, engine, handle = await _running(request)
+    await engine.exec_resize(handle, request.match_info["exec"], width=width, height=height)
+    return answer(None)
+
+
+@routes.get(_JOB + "/{exec}/exec_inspect")
+async def exec_inspect(request: web.Request) -> web.Response:
+    """How a command is doing."""
+    placed, engine, handle = await _running(request)
+    state = await engine.exec_inspect(handle, request.match_info["exec"])
+    first, *rest = state.command.argv
+    return answer(
+        ExecInspect(
+            id=state.command.id,
+            running=state.running,
+            exit_code=state.exit_code,
+            job_id=placed.job.id,
+            tty=state.command.tty,
+            entrypoint=first,
+            command=shlex.join(rest),
+        )
+    )
+
+
+@routes.post(_JOB + "/resize")
+async def resize(request: web.Request) -> web.Response:
+    """Tell the job's terminal its size."""
+    width, height = _side(request, "w", 80), _side(request, "h", 25)
+    _, engine, handle = await _running(request)
+    await engine.resize(handle, width=width, height=height)
+    return answer(None)
+
+
+@routes.post(_JOB + "/kill")
+async def kill(request: web.Request) -> web.Response:
+    """Send a signal to the job's program (6.6); the job itself is not cancelled."""
+    which = _signal(request.query.get("signal", "SIGKILL"))
+    _, engine, handle = await _running(request)
+    await engine.signal(handle, which)
+    return web.Response(status=204)
+
+
+@routes.get(API + "/monitoring/capacity")
+async def capacity(request: web.Request) -> web.Response:
+    """How many more jobs of each preset could start now (6.10)."""
+    return answer(await request.app[jobs_key].capacity())
+
+
+async def _write_log(request: web.Request, response: web.StreamResponse, follower: Follower, framed: bool) -> bool:
+    """Write until the end, and say whether it came."""
+    async for frames in follower:
+        for frame in frames:
+            if framed:
+                await response.write(pack(*frame))
+            elif frame.kind != Kind.EXIT:
+                await response.write(frame.data)
+        if frames and frames[-1].kind == Kind.EXIT:
+            return True
+        if not frames and framed:
+            await response.write(pack(Kind.PING, follower.offset))
+        elif request.transport is None or request.transport.is_closing():
+            return False
+    return False
+
+
+async def _attach(
+    request: web.Request, offset: int | None, *, stdin: bool, kinds: set[Kind] | None = None
+) -> web.StreamResponse:
+    """Both directions; with ``kinds`` to a client of v1, which sees only these."""
+    streams = request.app[streams_key]
+    if stdin and not isinstance((await _placed(request)).engine, Interactive):
+        raise NotSupportedError("This cluster cannot pass input to running jobs")
+    async with streams.open(user_of(request), request.match_info["job"], offset=offset) as follower:
+        socket = open_socket()
+        await socket.prepare(request)
+        peer: Peer = FramedPeer(socket) if kinds is None else PlainPeer(socket, kinds)
+        inbox = Inbox(socket)
+        await converse(
+            socket,
+            peer,
+            inbox,
+            output=_job_output(peer, follower),
+            input_=_job_input(request, inbox, peer, stdin),
+            closed=streams.closed(),
+        )
+    return socket
+
+
+async def _job_output(peer: Peer, follower: Follower) -> None:
+    async for frames in follower:
+        for frame in frames:
+            await peer.send(frame)
+            if frame.kind == Kind.EXIT:
+                return
+        if not frames:
+            await peer.send(Frame(Kind.PING, follower.offset, b""))
+    raise Cut("The server is going down")
+
+
+async def _job_input(request: web.Request, inbox: Inbox, peer: Peer, stdin: bool) -> None:
+    """What a client sends to a job: held while it is pending, and for the next run of its program if there is one."""
+    container = (await _placed(request)).job.container
+    if not (stdin and (container.stdin or container.tty)):
+        # as for a program that never reads: input is taken and gone
+        if stdin:
+            await peer.begin(0)
+        await _without_channel(request, inbox, peer)
+        return
+    handle: Handle | None = None
+    begun = False
+    while (placed := await _next_run(request, handle)) is not None:
+        if begun and peer.resumes:
+            raise Cut("The program was started again")  # its input is numbered anew
+        handle = placed.handle
+        with suppress(ResourceNotFound):  # it has just ended
+            channel = await cast(Interactive, placed.engine).input(cast(Handle, handle))
+            try:
+                opening = await channel.receive()
+                if opening is not None:
+                    begun = True
+                    await peer.begin(opening.offset)
+                    if not await first(forward(inbox, peer, channel), _acknowledge(peer, channel)):
+                        return
+            finally:
+                await channel.close()
+    while await inbox.get() is not None:
+        pass
+
+
+async def _without_channel(request: web.Request, inbox: Inbox, peer: Peer) -> None:
+    while (message := await inbox.get()) is not None:
+        frame = peer.read(message)
+        if frame.kind == Kind.STDIN:
+            await peer.send(Frame(Kind.ACK, frame.offset + len(frame.data), b""))
+        elif frame.kind == Kind.RESIZE:
+            size = decode(frame.data, Size)
+            with suppress(NeuroError):  # no terminal there, or not now
+                _, engine, handle = await _running(request)
+                await engine.resize(handle, width=size.width, height=size.height)
+
+
+async def _next_run(request: web.Request, before: Handle | None) -> Placed | None:
+    """Wait for the job's program to be started, once more if need be; ``None`` when the job is finished."""
+    jobs = request.app[jobs_key]
+    while True:
+        placed = await _placed(request)
+        if placed.job.status.is_finished:
+            return None
+        if placed.handle is not None and placed.handle != before:
+            return placed
+        await jobs.wait_change(placed.job.id, placed.job, 1.0)
+
+
+async def _acknowledge(peer: Peer, channel: Channel) -> None:
+    while (frame := await channel.receive()) is not None:
+        await peer.send(frame)
+
+
+async def _command_output(peer: Peer, channel: Channel) -> None:
+    while (frame := await channel.receive()) is not None:
+        await peer.send(frame)
+        if frame.kind == Kind.EXIT:
+            return
+        if not peer.resumes and frame.kind in OUTPUT:  # it has what was written to it, and cannot ask again
+            await channel.send(Frame(Kind.ACK, frame.offset + len(frame.data), b""))
+    raise Cut("The command cannot be reached any more")
+
+
+async def _command_input(inbox: Inbox, peer: Peer, channel: Channel, opening: Frame, *, nothing: bool) -> None:
+    await peer.begin(opening.offset)
+    if nothing:
+        await channel.send(Frame(Kind.EOF, opening.offset, b""))
+    await forward(inbox, peer, channel)
+
+
+async def _placed(request: web.Request) -> Placed:
+    return await request.app[jobs_key].placed(user_of(request), request.match_info["job"])
+
+
+async def _running(request: web.Request) -> tuple[Placed, Interactive, Handle]:
+    placed = await _placed(request)
+    if placed.handle is None or placed.job.status.is_finished:
+        raise ResourceNotFound(f"Job {placed.job.id} does not run: it is {placed.job.status.value}")
+    if not isinstance(placed.engine, Interactive):
+        raise NotSupportedError("This cluster cannot talk to running jobs")
+    return placed, placed.engine, placed.handle
+
+
+def _is_over(placed: Placed) -> bool:
+    """Whether the program has ended for good, perhaps a moment before the job is stored as finished."""
+    if placed.job.status.is_finished:
+        return True
+    once = placed.job.restart_policy is JobRestartPolicy.NEVER
+    return once and placed.files is not None and placed.files.exit.exists()
+
+
+def _words(order: ExecOrder) -> list[str]:
+    if order.argv is not None:
+        words = list(order.argv)
+    else:
+        try:
+            words = shlex.split(order.command or "")
+        except ValueError as exc:
+            raise IllegalArgumentError(f"The command cannot be split into words: {exc}") from exc
+    if not words or not words[0]:
+        raise IllegalArgumentError("Say which command to run")
+    if any("\0" in word for word in words):
+        raise IllegalArgumentError("A command cannot contain NUL characters")
+    return words
+
+
+def _side(request: web.Request, name: str, default: int | None) -> int:
+    value = number(request, name, default)
+    if value is None or not 0 < value < 2**16:
+        raise IllegalArgumentError(f"The query parameter {name!r} must be a number of characters, 1 or more")
+    return value
+
+
+def _signal(text: str) -> signal.Signals:
+    name = text.upper()
+    try:
+        if name.isascii() and name.isdigit():
+            return signal.Signals(int(name))
+        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
+    except (KeyError, ValueError) as exc:
+        raise IllegalArgumentError("There is no such signal: use a name such as SIGTERM, or a number") from exc

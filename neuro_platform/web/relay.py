@@ -1,0 +1,218 @@
+"""Between a client's WebSocket and a program: two ways to speak with the client, input read a little ahead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Collection, Coroutine
+from contextlib import suppress
+from typing import Final, Protocol
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from neuro_platform.engines.base import Channel
+from neuro_platform.services.streams import HEARTBEAT
+from neuro_sdk.errors import IllegalArgumentError, NeuroError
+from neuro_sdk.wire.frames import SUBPROTOCOL, Frame, Kind, pack, unpack
+
+log = logging.getLogger(__name__)
+
+OUTPUT: Final = frozenset({Kind.STDOUT, Kind.STDERR})
+
+_HEARTBEAT: Final = 10.0  # seconds between WebSocket pings
+_CLOSING: Final = 5.0  # seconds for a client to say goodbye
+_AHEAD: Final = 2 * 1024 * 1024  # bytes of input; more than our own client sends unacknowledged
+
+
+def open_socket() -> web.WebSocketResponse:
+    """A WebSocket as all our streams have it."""
+    return web.WebSocketResponse(protocols=[SUBPROTOCOL], heartbeat=_HEARTBEAT, timeout=_CLOSING, compress=False)
+
+
+def wants_frames(request: web.Request) -> bool:
+    """Whether the client offers to speak in frames."""
+    offered = request.headers.get("Sec-WebSocket-Protocol", "")
+    return SUBPROTOCOL in [protocol.strip() for protocol in offered.split(",")]
+
+
+class Cut(Exception):
+    """The conversation cannot go on here, but it has not ended: a client that can, comes back."""
+
+
+class Peer(Protocol):
+    """A client: how frames look to it."""
+
+    resumes: bool  # whether it comes back after a broken connection, and says what has arrived
+
+    async def begin(self, offset: int) -> None:
+        """Input is taken from now on; everything before ``offset`` is there already."""
+
+    async def send(self, frame: Frame) -> None:
+        """Hand a frame to the client; waits when it reads slowly."""
+
+    def read(self, message: bytes) -> Frame:
+        """What a message of the client means."""
+
+
+class FramedPeer:
+    """A client that speaks in frames."""
+
+    resumes = True
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+
+    async def begin(self, offset: int) -> None:
+        await self.send(Frame(Kind.ACK, offset, b""))
+
+    async def send(self, frame: Frame) -> None:
+        await self._socket.send_bytes(pack(*frame))
+
+    def read(self, message: bytes) -> Frame:
+        try:
+            return unpack(message)
+        except ValueError as exc:
+            raise IllegalArgumentError(str(exc)) from exc
+
+
+class PlainPeer:
+    """A client of API v1 (chapter 6.4): output with the stream's number in front, input bare."""
+
+    resumes = False
+
+    def __init__(self, socket: web.WebSocketResponse, kinds: Collection[Kind] = OUTPUT) -> None:
+        self._socket = socket
+        self._kinds = kinds
+        self._next = 0  # the number of the client's next byte
+
+    async def begin(self, offset: int) -> None:
+        self._next = offset
+
+    async def send(self, frame: Frame) -> None:
+        if frame.kind == Kind.ACK:
+            self._next = max(self._next, frame.offset)  # others may have sent input, too
+        elif frame.kind in self._kinds and frame.data:  # an empty frame would crash the client
+            await self._socket.send_bytes(bytes((frame.kind,)) + frame.data)
+
+    def read(self, message: bytes) -> Frame:
+        self._next += len(message)
+        return Frame(Kind.STDIN, self._next - len(message), message)
+
+
+class Inbox:
+    """What a client sends. It is read ahead a little, because a socket that is not read answers no pings either."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+        self._messages: deque[bytes] = deque()
+        self._held = 0
+        self._over = False
+        self._came = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def pump(self) -> None:
+        """Read until the client is gone."""
+        try:
+            while (message := await self._socket.receive()).type is WSMsgType.BINARY:
+                self._messages.append(message.data)
+                self._held += len(message.data)
+                self._came.set()
+                while self._held > _AHEAD:
+                    self._room.clear()
+                    await self._room.wait()
+            if message.type is WSMsgType.TEXT:
+                raise IllegalArgumentError("Only binary messages are understood here")
+        finally:
+            self._over = True
+            self._came.set()
+
+    async def get(self) -> bytes | None:
+        """The next message; ``None`` when the client is gone and everything it sent has been taken."""
+        while not self._messages:
+            if self._over:
+                return None
+            self._came.clear()
+            await self._came.wait()
+        message = self._messages.popleft()
+        self._held -= len(message)
+        self._room.set()
+        return message
+
+
+async def converse(
+    socket: web.WebSocketResponse,
+    peer: Peer,
+    inbox: Inbox,
+    *,
+    output: Coroutine[None, None, None],
+    input_: Coroutine[None, None, None],
+    closed: Coroutine[None, None, None],
+) -> None:
+    """Run both directions until the output ends, the client is gone, or the server closes; then close the socket.
+
+    ``output`` returns after the end of the stream, ``input_`` when the inbox is over.
+    """
+    pumping, outward, inward = (asyncio.create_task(part) for part in (inbox.pump(), output, input_))
+    others = [asyncio.create_task(closed), asyncio.create_task(_beat(peer))]
+    parts = [pumping, outward, inward]
+    try:
+        await asyncio.wait([*parts, *others], return_when=asyncio.FIRST_COMPLETED)
+        if outward.done() and outward.exception() is None:
+            if peer.resumes:  # what it still has to say: that the end has arrived
+                await asyncio.wait([inward], timeout=_CLOSING)
+        elif pumping.done() and pumping.exception() is None:
+            await asyncio.wait([inward, outward], timeout=_CLOSING, return_when=asyncio.FIRST_COMPLETED)
+        failure = next((task.exception() for task in parts if task.done() and task.exception()), None)
+        if failure is None and not outward.done():
+            failure = Cut()
+    finally:
+        for task in [*parts, *others]:
+            task.cancel()
+        await asyncio.gather(*parts, *others, return_exceptions=True)
+    await _close(socket, failure)
+
+
+async def forward(inbox: Inbox, peer: Peer, channel: Channel) -> None:
+    """Carry what a client sends to a program."""
+    while (message := await inbox.get()) is not None:
+        await channel.send(peer.read(message))
+
+
+async def first(*parts: Coroutine[None, None, None]) -> int:
+    """Run all until one returns, stop the others; which one it was."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+    return min(tasks.index(task) for task in done)
+
+
+async def _beat(peer: Peer) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT)
+        await peer.send(Frame(Kind.PING, 0, b""))
+
+
+async def _close(socket: web.WebSocketResponse, failure: BaseException | None) -> None:
+    match failure:
+        case None:
+            code, reason = WSCloseCode.OK, ""
+        case Cut():
+            code, reason = WSCloseCode.SERVICE_RESTART, str(failure)
+        case IllegalArgumentError():
+            code, reason = WSCloseCode.POLICY_VIOLATION, str(failure)
+        case NeuroError():
+            code, reason = WSCloseCode.TRY_AGAIN_LATER, str(failure)
+        case ConnectionError():
+            code, reason = WSCloseCode.GOING_AWAY, ""  # nobody hears it
+        case _:
+            log.error("A stream failed", exc_info=failure)
+            code, reason = WSCloseCode.INTERNAL_ERROR, "The platform failed; its log has the details"
+    with suppress(ConnectionError):
+        await socket.close(code=code, message=reason.encode()[:120])

@@ -1,0 +1,412 @@
+"""What keeps a stream whole: one that is resumed by numbers, one that cannot be, and how long to try."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Final, Self
+
+import aiohttp
+
+from neuro_sdk._core import Core
+from neuro_sdk._transport import ConnectionLost
+from neuro_sdk.errors import (
+    ClientError,
+    IllegalArgumentError,
+    NotSupportedError,
+    ResourceNotFound,
+    ServerNotAvailable,
+    StreamLost,
+)
+from neuro_sdk.wire.codec import decode, encode
+from neuro_sdk.wire.frames import CHUNK, Frame, Kind, pack, unpack
+from neuro_sdk.wire.jobs import Message
+from neuro_sdk.wire.streams import Exit, Size
+
+SILENCE: Final = 30.0  # seconds without a sign of life (they come every 10), after which a connection is lost
+AHEAD: Final = 1024 * 1024  # bytes of output kept for a reader, and of input until it has arrived
+
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+
+Socket = aiohttp.ClientWebSocketResponse
+
+
+class Broken(Exception):
+    """A connection ended before the stream did."""
+
+
+# what says nothing about the stream itself: the same question may be asked again
+BROKEN: Final = (
+    Broken,
+    aiohttp.ClientConnectionError,
+    aiohttp.ClientPayloadError,
+    ConnectionError,
+    TimeoutError,
+    ServerNotAvailable,
+)
+
+
+class Patience:
+    """How often and how long a broken stream is tried again: until nothing came for ``core.reconnect`` seconds."""
+
+    def __init__(self, core: Core, what: str) -> None:
+        self._core = core
+        self._what = what
+        self._came = False  # whether anything ever came: otherwise there is nothing to resume
+        self._since: float | None = None
+        self._pause = _FIRST_PAUSE
+
+    def progress(self) -> None:
+        """Something came: all is well."""
+        self._came = True
+        if self._since is not None:
+            self._since = None
+            self._pause = _FIRST_PAUSE
+            if self._core.on_resumed is not None:
+                self._core.on_resumed()
+
+    async def wait(self, why: BaseException) -> None:
+        """The stream broke: wait until it is time to try again, or raise StreamLost when that would be in vain."""
+        if not self._came and self._since is None and not isinstance(why, (Broken, ConnectionLost)):
+            raise why  # there is nothing to resume yet
+        now = asyncio.get_running_loop().time()
+        if self._since is None:
+            self._since = now
+            if self._core.on_lost is not None:
+                self._core.on_lost(f"The connection to {self._what} was lost, trying again")
+        left = self._since + self._core.reconnect - now
+        if left <= 0:
+            raise StreamLost(
+                f"The connection to {self._what} was lost and did not come back within {self._core.reconnect:g} s: "
+                f"{why or type(why).__name__}"
+            ) from why
+        await asyncio.sleep(min(self._pause, left))
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+
+class StdStream(ABC):
+    """The standard streams of a program that runs elsewhere."""
+
+    exit_code: int | None = None  # the program's, once :meth:`read_out` has returned None; None too where it has none
+
+    @abstractmethod
+    async def read_out(self) -> Message | None:
+        """The next chunk of output; ``None`` at the end, and after closing.
+
+        Raises :class:`~neuro_sdk.errors.StreamLost` when the connection broke for good: ``None`` is an end for sure.
+        """
+
+    @abstractmethod
+    async def write_in(self, data: bytes) -> None:
+        """Send input; waits while the program does not take it. Ignored after the end."""
+
+    @abstractmethod
+    async def write_eof(self) -> None:
+        """Say that there is no more input; what follows is ignored."""
+
+    @abstractmethod
+    async def resize(self, *, w: int, h: int) -> None:
+        """Tell the program's terminal its size, in characters."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of the program."""
+
+
+class FramedStream(StdStream):
+    """Resumes by itself: output by its numbers, input by what has been acknowledged.
+
+    ``connect`` opens a socket for output from a byte on (``None``: from now on). With ``acks`` the other side is told
+    what has arrived.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        what: str,
+        connect: Callable[[int | None], AbstractAsyncContextManager[Socket]],
+        *,
+        start: int | None = 0,
+        kinds: Collection[Kind] = (Kind.STDOUT, Kind.STDERR),
+        stdin: bool = True,
+        acks: bool = False,
+    ) -> None:
+        self._what = what
+        self._connect = connect
+        self._patience = Patience(core, what)
+        self._kinds = frozenset(kinds)
+        self._acks = acks
+        self._stdin = stdin
+
+        self._position = start  # of the output: everything before is in ``_messages`` or has been read
+        self._messages: deque[Message] = deque()
+        self._held = 0  # bytes in ``_messages``
+        self._input = _Outbox()
+        self._size: Size | None = None
+
+        self._over = False
+        self._failure: Exception | None = None
+        self._came = asyncio.Event()  # output, or the end
+        self._read = asyncio.Event()  # the reader has taken some
+        self._taken = asyncio.Event()  # the other side has taken some input
+        self._told = asyncio.Event()  # there is something to send
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect; a refusal is raised here."""
+        connected = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(connected))
+        try:
+            await connected
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def read_out(self) -> Message | None:
+        while not self._messages:
+            if self._failure is not None:
+                raise self._failure
+            if self._over:
+                return None
+            self._came.clear()
+            await self._came.wait()
+        message = self._messages.popleft()
+        self._held -= len(message.data)
+        self._read.set()
+        return message
+
+    async def write_in(self, data: bytes) -> None:
+        if not self._stdin:
+            raise RuntimeError("The stream was opened without input")
+        for start in range(0, len(data), CHUNK):
+            while self._input.held >= AHEAD and not self._over:
+                self._taken.clear()
+                await self._taken.wait()
+            if self._failure is not None:
+                raise self._failure
+            if self._over or self._input.ended:
+                return
+            self._input.put(data[start : start + CHUNK])
+            self._told.set()
+
+    async def write_eof(self) -> None:
+        self._input.ended = True
+        self._told.set()
+
+    async def resize(self, *, w: int, h: int) -> None:
+        self._size = Size(height=h, width=w)
+        self._told.set()
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._messages.clear()
+        self._failure = None
+        self._end()
+
+    async def _run(self, connected: asyncio.Future[None]) -> None:
+        try:
+            while True:
+                try:
+                    async with self._connect(self._position) as socket:
+                        if not connected.done():
+                            connected.set_result(None)
+                        await self._talk(socket)
+                    return
+                except BROKEN as exc:
+                    await self._patience.wait(exc)
+        except Exception as exc:  # noqa: BLE001  (whatever it is, the reader gets it: never a quiet end)
+            if connected.done():
+                self._failure = exc
+            else:
+                connected.set_exception(exc)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        for event in (self._came, self._read, self._taken, self._told):
+            event.set()
+
+    async def _talk(self, socket: Socket) -> None:
+        """Both directions over one connection; returns at the end of the stream."""
+        self._input.disconnected()
+        sender = asyncio.create_task(self._send(socket))
+        try:
+            while True:
+                frame = await _receive(socket)
+                self._patience.progress()
+                if self._position is None and frame.kind != Kind.ACK:  # an ACK has the input's numbering
+                    self._position = frame.offset  # the first frame says where "now" is
+                if frame.kind == Kind.EXIT:
+                    self.exit_code = decode(frame.data, Exit).exit_code
+                    if self._acks:
+                        with suppress(*BROKEN):
+                            await socket.send_bytes(pack(Kind.ACK, self._position or 0))
+                    return
+                if frame.kind == Kind.ACK:
+                    self._input.ack(frame.offset)
+                    self._taken.set()
+                    self._told.set()
+                elif frame.kind in (Kind.STDOUT, Kind.STDERR):
+                    await self._take(frame)
+        finally:
+            sender.cancel()
+            await asyncio.wait([sender])
+
+    async def _take(self, frame: Frame) -> None:
+        position = self._position or 0
+        if frame.offset > position:
+            raise StreamLost(f"Output of {self._what} is missing: {frame.offset} comes after {position}")
+        data = frame.data[position - frame.offset :]
+        self._position = position + len(data)
+        self._told.set()
+        if not data or frame.kind not in self._kinds:
+            return
+        self._messages.append(Message(2 if frame.kind == Kind.STDERR else 1, data))
+        self._held += len(data)
+        self._came.set()
+        while self._held > AHEAD:
+            self._read.clear()
+            await self._read.wait()
+
+    async def _send(self, socket: Socket) -> None:
+        size: Size | None = None
+        acked: int | None = None
+        with suppress(*BROKEN):  # the receiving side notices, too, and acts on it
+            while True:
+                self._told.clear()
+                if self._size is not None and self._size is not size:
+                    size = self._size
+                    await socket.send_bytes(pack(Kind.RESIZE, 0, encode(size)))
+                if self._acks and self._position is not None and self._position != acked:
+                    acked = self._position
+                    await socket.send_bytes(pack(Kind.ACK, acked))
+                if (frame := self._input.next()) is not None:
+                    await socket.send_bytes(pack(*frame))
+                else:
+                    await self._told.wait()
+
+
+class _Outbox:
+    """Input on its way: what has not been acknowledged is kept, so that it can be sent again."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._kept = bytearray()
+        self._start = 0  # the number of the first byte kept
+        self._sent = 0  # on this connection, everything before this number
+        self._connected = False
+        self._eof_sent = False
+        self._begun = False
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait for their acknowledgement."""
+        return len(self._kept)
+
+    def put(self, data: bytes) -> None:
+        """Add input at the end."""
+        self._kept += data
+
+    def disconnected(self) -> None:
+        """A new connection: the other side will first say what it has."""
+        self._connected = self._eof_sent = False
+
+    def ack(self, offset: int) -> None:
+        """The other side has everything before ``offset``."""
+        if not self._connected:
+            self._connected = True
+            # The program's own numbering goes before ours: others may have sent it input, and one that was started
+            # again (restart policy) begins at 0, and gets what the one before did not take.
+            if not self._begun or offset < self._start:
+                self._begun = True
+                self._start = offset
+            self._sent = self._start
+        if offset > self._start + len(self._kept):  # somebody else's input: what has not been sent goes after it
+            del self._kept[: self._sent - self._start]
+            self._start = self._sent = offset
+        elif offset > self._start:
+            del self._kept[: offset - self._start]
+            self._start = offset
+            self._sent = max(self._sent, offset)
+
+    def next(self) -> Frame | None:
+        """What is to be sent now."""
+        if not self._connected:
+            return None
+        at = self._sent - self._start
+        if at < len(self._kept):
+            data = bytes(self._kept[at : at + CHUNK])
+            self._sent += len(data)
+            return Frame(Kind.STDIN, self._sent - len(data), data)
+        if self.ended and not self._eof_sent:
+            self._eof_sent = True
+            return Frame(Kind.EOF, self._sent, b"")
+        return None
+
+
+class PlainStream(StdStream):
+    """A stream of API v1: it cannot be resumed, and how the program ended has to be asked for (``end``)."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        what: str,
+        *,
+        resize: Callable[[int, int], Awaitable[None]],
+        end: Callable[[], Awaitable[int | None]],
+    ) -> None:
+        self._socket = socket
+        self._what = what
+        self._resize = resize
+        self._end = end
+        self._closed = False
+
+    async def read_out(self) -> Message | None:
+        while not self._closed:
+            message = await self._socket.receive()
+            if message.type is aiohttp.WSMsgType.BINARY:
+                if len(message.data) > 1:
+                    return Message(message.data[0], message.data[1:])
+            elif message.type is aiohttp.WSMsgType.CLOSE and message.data == aiohttp.WSCloseCode.OK:
+                self._closed = True
+                self.exit_code = await self._end()
+            elif not self._closed:
+                raise StreamLost(f"The connection to {self._what} was lost, and this platform cannot resume it")
+        return None
+
+    async def write_in(self, data: bytes) -> None:
+        if data and not self._socket.closed:
+            with suppress(*BROKEN):  # the reading side reports it
+                await self._socket.send_bytes(data)
+
+    async def write_eof(self) -> None:
+        raise NotSupportedError("This platform has no way to say that input has ended")
+
+    async def resize(self, *, w: int, h: int) -> None:
+        with suppress(IllegalArgumentError, ResourceNotFound):  # no terminal there, or not any more
+            await self._resize(w, h)
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._socket.close()
+
+
+async def _receive(socket: Socket) -> Frame:
+    message = await socket.receive(timeout=SILENCE)
+    if message.type is not aiohttp.WSMsgType.BINARY:
+        raise Broken(f"The platform closed the connection ({socket.close_code})")
+    try:
+        return unpack(message.data)
+    except ValueError as exc:
+        raise ClientError(f"The platform sent something else than frames: {exc}") from exc

@@ -1,0 +1,236 @@
+"""Streams of jobs: their logs, their terminals, commands run beside them; resumed where the platform can.
+
+With a platform that has numbered frames (``wire/frames.py``) nothing is lost or doubled when a connection breaks, and
+an end is an end. With any other the streams are those of API v1, which cannot be resumed: one that breaks before its
+end raises :class:`~neuro_sdk.errors.StreamLost`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, Protocol
+
+import aiohttp
+from yarl import URL
+
+from neuro_sdk._core import Core
+from neuro_sdk._streams import BROKEN, SILENCE, Broken, FramedStream, Patience, PlainStream, StdStream
+from neuro_sdk.errors import NotAPlatform, NotSupportedError, StreamLost
+from neuro_sdk.wire.frames import CONTENT_TYPE, FEATURE, SUBPROTOCOL, Kind, Unpacker
+from neuro_sdk.wire.jobs import ExecInspect, JobDescription
+from neuro_sdk.wire.streams import ExecCreated, ExecOrder
+
+__all__ = ["StdStream", "Streams"]
+
+POLL: Final = 0.2  # seconds, as the v1 clients ask whether something has ended
+PATIENCE: Final = 10.0  # seconds for a v1 platform to notice the end of a job whose output has ended
+
+
+class Places(Protocol):
+    """Where the platform's services are."""
+
+    @property
+    def monitoring_url(self) -> URL:
+        """The base of chapter 6 of the API."""
+
+
+class Streams(ABC):
+    """The part of :class:`~neuro_sdk.jobs.Jobs` that has to do with streams."""
+
+    def __init__(self, core: Core, places: Places) -> None:
+        self._core = core
+        self._places = places
+
+    @abstractmethod
+    async def status(self, id: str) -> JobDescription:  # noqa: A002
+        """The job as it is now."""
+
+    def monitor(self, id: str) -> AsyncGenerator[bytes, None]:  # noqa: A002
+        """What the job has written and goes on to write, to its end: raw bytes, cut at no particular place."""
+        return self.logs(id)
+
+    def logs(self, id: str, *, offset: int = 0, follow: bool = True) -> AsyncGenerator[bytes, None]:  # noqa: A002
+        """Like :meth:`monitor`, from a byte on; without ``follow`` only what there is now.
+
+        Raises :class:`~neuro_sdk.errors.StreamLost` when the log broke off and could not be had again: an end without
+        an error is the end.
+        """
+        if FEATURE in self._core.features:
+            return self._framed_log(id, offset, follow)
+        return self._plain_log(id, offset, follow)
+
+    @asynccontextmanager
+    async def attach(
+        self,
+        id: str,  # noqa: A002
+        *,
+        stdin: bool = False,
+        stdout: bool = False,
+        stderr: bool = False,
+        logs: bool = False,
+    ) -> AsyncIterator[StdStream]:
+        """Connect to the job's standard streams; with ``logs`` its output from the beginning, else from now on.
+
+        Leaving the block lets go of the job, which runs on. After the end ``exit_code`` of the stream is the job's.
+        """
+        if FEATURE in self._core.features:
+
+            def connect(offset: int | None) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
+                params = {"offset": "now" if offset is None else str(offset), "stdin": str(int(stdin))}
+                return self._framed_socket(self._url(id, "attach"), params)
+
+            kinds = {Kind.STDOUT} if stdout else set()
+            kinds |= {Kind.STDERR} if stderr else set()
+            start = 0 if logs else None
+            stream = FramedStream(self._core, f"job {id}", connect, start=start, kinds=kinds, stdin=stdin)
+            async with stream:
+                yield stream
+            return
+
+        flags = {"stdin": stdin, "stdout": stdout, "stderr": stderr, "logs": logs}
+        params = {name: str(int(value)) for name, value in flags.items()}
+
+        async def resize(w: int, h: int) -> None:
+            await self.resize(id, w=w, h=h)
+
+        async def end() -> int | None:
+            return await self._end_of_job(id)
+
+        async with self._core.ws_connect(self._url(id, "attach"), params=params) as socket:
+            yield PlainStream(socket, f"job {id}", resize=resize, end=end)
+
+    async def exec_create(self, id: str, cmd: str | Sequence[str], *, tty: bool = False) -> str:  # noqa: A002
+        """Prepare a command beside the job's program; its id is for :meth:`exec_start`.
+
+        ``cmd`` is one line, split as a shell splits words, or the words.
+        """
+        framed = FEATURE in self._core.features
+        words = None if isinstance(cmd, str) else list(cmd)
+        order = ExecOrder(
+            command=cmd if isinstance(cmd, str) else None if framed else shlex.join(cmd),
+            argv=words if framed else None,
+            exec_id=uuid.uuid4().hex if framed else None,
+            stdin=True,
+            tty=tty,
+        )
+        url = self._url(id, "exec_create")
+        created = await self._core.call("POST", url, json=order, into=ExecCreated, repeat=framed)
+        return created.exec_id
+
+    @asynccontextmanager
+    async def exec_start(self, id: str, exec_id: str) -> AsyncIterator[StdStream]:  # noqa: A002
+        """Start the prepared command and connect to its standard streams."""
+        url = self._url(id, exec_id, "exec_start")
+        if FEATURE in self._core.features:
+
+            def connect(offset: int | None) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
+                return self._framed_socket(url, {"offset": str(offset or 0)})
+
+            stream = FramedStream(self._core, f"the command in job {id}", connect, acks=True)
+            async with stream:
+                yield stream
+            return
+
+        async def resize(w: int, h: int) -> None:
+            await self.exec_resize(id, exec_id, w=w, h=h)
+
+        async def end() -> int | None:
+            return await self._end_of_exec(id, exec_id)
+
+        async with self._core.ws_connect(url) as socket:
+            yield PlainStream(socket, f"the command in job {id}", resize=resize, end=end)
+
+    async def exec_resize(self, id: str, exec_id: str, *, w: int, h: int) -> None:  # noqa: A002
+        """Tell a command's terminal its size, in characters."""
+        params = {"w": str(w), "h": str(h)}
+        await self._core.call("POST", self._url(id, exec_id, "exec_resize"), params=params, repeat=True)
+
+    async def exec_inspect(self, id: str, exec_id: str) -> ExecInspect:  # noqa: A002
+        """How a command is doing."""
+        return await self._core.call("GET", self._url(id, exec_id, "exec_inspect"), into=ExecInspect)
+
+    async def resize(self, id: str, *, w: int, h: int) -> None:  # noqa: A002
+        """Tell the job's terminal its size, in characters."""
+        params = {"w": str(w), "h": str(h)}
+        await self._core.call("POST", self._url(id, "resize"), params=params, repeat=True)
+
+    def _url(self, *segments: str) -> URL:
+        return self._places.monitoring_url.joinpath(*segments)
+
+    def _framed_socket(
+        self, url: URL, params: dict[str, str]
+    ) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
+        # no heartbeat of ours: while nobody takes the output we do not listen, and an unheard answer is no broken line
+        return self._core.ws_connect(url, params=params, protocols=[SUBPROTOCOL], heartbeat=None)
+
+    async def _framed_log(self, id: str, offset: int, follow: bool) -> AsyncGenerator[bytes, None]:  # noqa: A002
+        patience = Patience(self._core, f"the log of {id}")
+        headers = {"Accept": CONTENT_TYPE, "Accept-Encoding": "identity"}
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._core.timeout.sock_connect or SILENCE, sock_read=SILENCE
+        )
+        while True:
+            params = {"offset": str(offset), "follow": str(int(follow))}
+            try:
+                async with self._core.open(
+                    "GET", self._url(id, "log"), params=params, headers=headers, timeout=timeout
+                ) as response:
+                    if response.content_type != CONTENT_TYPE:
+                        raise NotAPlatform(
+                            f"Something between us and the platform answers with {response.content_type}"
+                        )
+                    unpacker = Unpacker()
+                    async for chunk in response.content.iter_any():
+                        for frame in unpacker.feed(chunk):
+                            patience.progress()
+                            if frame.kind in (Kind.STDOUT, Kind.STDERR):
+                                if frame.offset != offset:
+                                    raise StreamLost(f"The log of {id} has a gap: {frame.offset} comes after {offset}")
+                                offset += len(frame.data)
+                                yield frame.data
+                            elif frame.kind == Kind.EXIT:
+                                return
+                raise Broken("The log ended before its end")
+            except BROKEN as exc:
+                await patience.wait(exc)
+
+    async def _plain_log(self, id: str, offset: int, follow: bool) -> AsyncGenerator[bytes, None]:  # noqa: A002
+        if not follow and not (await self.status(id)).status.is_finished:
+            raise NotSupportedError("This platform only gives the whole log of a running job: follow it")
+        skip = offset
+        try:
+            async with self._core.open(
+                "GET", self._url(id, "log"), headers={"Accept-Encoding": "identity"}, timeout=self._core.patient
+            ) as response:
+                async for chunk in response.content.iter_any():
+                    if skip < len(chunk):
+                        yield chunk[skip:]
+                    skip = max(0, skip - len(chunk))
+        except BROKEN as exc:
+            raise StreamLost(f"The log of {id} broke off: {exc}") from exc
+        await self._end_of_job(id)
+
+    async def _end_of_job(self, id: str) -> int | None:  # noqa: A002
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            job = await self.status(id)
+            if job.status.is_finished:
+                return job.history.exit_code
+            if asyncio.get_running_loop().time() > deadline:
+                raise StreamLost(f"The output of {id} ended, but the job is still {job.status.value}")
+            await asyncio.sleep(POLL)
+
+    async def _end_of_exec(self, id: str, exec_id: str) -> int | None:  # noqa: A002
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            command = await self.exec_inspect(id, exec_id)
+            if not command.running:
+                return command.exit_code
+            if asyncio.get_running_loop().time() > deadline:
+                raise StreamLost(f"The output of the command in {id} ended, but the command still runs")
+            await asyncio.sleep(POLL)
