@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import dataclasses
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from neuro_platform.auth.service import User
-from neuro_platform.engines.base import Engine, Files, Handle
-from neuro_sdk.wire.jobs import JobDescription, JobStatus
+from yarl import URL
+
+from neuro_platform.engines.base import Capacity, Engine, Files, Handle
+from neuro_platform.services import rules
+from neuro_platform.services.admission import Room, Share
+from neuro_platform.services.clusters import Clusters
+from neuro_platform.services.outcome import cancelled
+from neuro_platform.services.presets import how_many_fit
+from neuro_platform.services.tasks import files_of
+from neuro_platform.states import step
+from neuro_platform.store.jobs import Filter, JobStore, Phase, Record, Stop
+from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound, ServerNotAvailable
+from neuro_sdk.wire.cluster import Preset
+from neuro_sdk.wire.codec import replace
+from neuro_sdk.wire.jobs import (
+    Container,
+    JobDescription,
+    JobOrder,
+    JobStatus,
+    JobStatusHistory,
+    JobStatusItem,
+    split_order,
+)
+
+if TYPE_CHECKING:
+    from neuro_platform.auth.service import User
+
+__all__ = ["Filter", "Jobs", "Placed"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Filter:
-    """Which jobs of a listing; an empty member leaves nothing out."""
-
-    statuses: Sequence[JobStatus] = ()
-    name: str = ""
-    owners: Sequence[str] = ()
-    tags: Sequence[str] = ()  # all of them
-    clusters: Sequence[str] = ()
-    since: datetime | None = None  # both inclusive, of the job's creation
-    until: datetime | None = None
-    reverse: bool = False  # newest first
-    limit: int | None = None
+def utc_now() -> datetime:
+    """Now, aware."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,38 +59,191 @@ class Placed:
 class Jobs:
     """All that users do with jobs. Everywhere ``job`` is an id or the name of the newest such job of the user."""
 
+    def __init__(
+        self, store: JobStore, clusters: Clusters, jobs_folder: Path, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._store = store
+        self._clusters = clusters
+        self._folder = jobs_folder
+        self._now = clock
+
     async def submit(self, user: User, document: object, *, key: str | None = None) -> JobDescription:
         """Take a job on; with ``key`` (idempotency) of an earlier submission of the user return that one's job."""
-        raise NotImplementedError
+        rules.checked_key(key)
+        if key is not None and (earlier := await self._store.by_key(user.name, key)) is not None:
+            return earlier.job  # before the rules: a machine that has shrunk since does not undo a submission
+        order, members = split_order(document)
+        order = rules.checked_order(order)
+        cluster = self._clusters.choose(order.cluster_name)
+        preset_name = None
+        preset = None
+        if "resources" not in members or not _is_nested(document):
+            preset_name, preset = self._preset(cluster, order.preset_name)
+            members = rules.with_preset(members, preset)
+        engine = self._engine(cluster)
+        container = rules.checked_container(members, order, cluster, engine)
+        rules.check_resources(container.resources, cluster, self._clusters.capacity(cluster))
+        job = _job(user.name, cluster, order, container, preset_name, preset, self._now())
+        return (await self._store.add(Record(job=job), key)).job
 
     async def get(self, user: User, job: str) -> JobDescription:
         """The job; ResourceNotFound when there is none or it is somebody else's."""
-        raise NotImplementedError
+        return (await self._record(user, job)).job
 
-    def list(self, user: User, only: Filter) -> AsyncIterator[bytes]:
-        """The stored JSON documents, one each, without decoding and in constant memory."""
-        raise NotImplementedError
+    def list(self, user: User, only: Filter) -> AsyncIterator[Sequence[bytes]]:
+        """The stored JSON documents, some at a time, without decoding and in constant memory."""
+        if only.limit is not None and only.limit <= 0:
+            raise IllegalArgumentError(f"The limit must be at least 1, not {only.limit}")
+        if only.owners and user.name not in only.owners:
+            return _nothing()
+        return self._store.documents(dataclasses.replace(only, owners=(user.name,)))
 
     async def kill(self, user: User, job: str) -> None:
         """Have the job stopped; nothing happens to a finished one."""
-        raise NotImplementedError
+        record = await self._record(user, job)
+        now = self._now()
+        stop = Stop("UserRequested", "Stopped on request of the user", now)
+
+        def killed(record: Record) -> Record:
+            if record.job.status.is_finished or record.stop is not None:
+                return record
+            record = dataclasses.replace(record, stop=stop)
+            never_asked = record.phase is Phase.QUEUED and record.handle is None
+            return cancelled(record, now) if never_asked else record
+
+        await self._store.change(record.job.id, killed)
 
     async def bump_life_span(self, user: User, job: str, minutes: int) -> None:
         """Let the job run longer; one without a limit gains one."""
-        raise NotImplementedError
+        _check_minutes(minutes)
+        await self._set_life_span(user, job, lambda present: (present or 0) + minutes)
+
+    async def set_life_span(self, user: User, job: str, minutes: int) -> None:
+        """Set how long the job may run."""
+        _check_minutes(minutes)
+        await self._set_life_span(user, job, lambda _: minutes)
 
     async def tags(self, user: User) -> Sequence[str]:
         """All tags that jobs of the user have."""
-        raise NotImplementedError
+        return await self._store.tags(user.name)
 
     async def placed(self, user: User, job: str) -> Placed:
         """Where the job runs."""
-        raise NotImplementedError
+        record = await self._record(user, job)
+        return Placed(
+            job=record.job,
+            engine=self._engine(record.job.cluster_name),
+            handle=record.handle if record.phase is Phase.STARTED else None,
+            files=files_of(self._folder, record),
+        )
 
     async def wait_change(self, job_id: str, seen: JobDescription, wait: float) -> JobDescription:
         """The job as soon as it is no longer as ``seen``, or as it is after ``wait`` seconds."""
-        raise NotImplementedError
+        with self._store.watch(job_id) as changed:
+            deadline = asyncio.get_running_loop().time() + wait
+            while True:
+                record = await self._store.get(seen.owner, job_id)
+                if record is None:
+                    raise ResourceNotFound(f"No job {job_id!r}")
+                if record.job != seen:
+                    return record.job
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await changed.wait()
+                except TimeoutError:
+                    return record.job
+                changed.clear()
 
-    def capacity(self, cluster_name: str | None = None) -> dict[str, int]:
+    async def capacity(self, cluster_name: str | None = None) -> Mapping[str, int]:
         """How many more jobs of each preset could start now (API v1, chapter 6.10)."""
-        raise NotImplementedError
+        cluster = self._clusters.choose(cluster_name)
+        total = self._clusters.capacity(cluster)
+        active = [
+            Share(record.job.container.resources, record.gpus)
+            for record in await self._store.unfinished()
+            if record.job.cluster_name == cluster and not record.job.status.is_finished
+        ]
+        free: Capacity | None = Room(total, active).free()
+        return {} if free is None else how_many_fit(self._clusters.presets(cluster), free)
+
+    async def _record(self, user: User, job: str) -> Record:
+        record = await self._store.get(user.name, job)
+        if record is None:
+            raise ResourceNotFound(f"No job {job!r}: 'neuro ps --all' lists yours")
+        return record
+
+    async def _set_life_span(self, user: User, job: str, limit: Callable[[int | None], int]) -> None:
+        def changed(record: Record) -> Record:
+            if record.job.status.is_finished:
+                raise IllegalArgumentError(f"The job has finished ({record.job.status}): it has no life span any more")
+            return dataclasses.replace(
+                record, job=replace(record.job, max_run_time_minutes=limit(record.job.max_run_time_minutes))
+            )
+
+        await self._store.change((await self._record(user, job)).job.id, changed)
+
+    def _engine(self, cluster: str) -> Engine:
+        engine = self._clusters.engine(cluster)
+        if engine is None:
+            raise ServerNotAvailable(
+                f"The cluster {cluster!r} is not among the engines of this platform's settings any more"
+            )
+        return engine
+
+    def _preset(self, cluster: str, name: str | None) -> tuple[str, Preset]:
+        presets = self._clusters.presets(cluster)
+        if name is None:
+            return next(iter(presets.items()))
+        if name not in presets:
+            raise IllegalArgumentError(
+                f"The cluster {cluster!r} has no preset {name!r}; it has {', '.join(presets) or 'none'}"
+            )
+        return name, presets[name]
+
+
+def _job(
+    owner: str,
+    cluster: str,
+    order: JobOrder,
+    container: Container,
+    preset_name: str | None,
+    preset: Preset | None,
+    now: datetime,
+) -> JobDescription:
+    job_id = f"job-{uuid.uuid4()}"
+    item = JobStatusItem(JobStatus.PENDING, now, "Creating")
+    job = JobDescription(
+        id=job_id,
+        owner=owner,
+        cluster_name=cluster,
+        status=JobStatus.PENDING,
+        container=container,
+        scheduler_enabled=order.scheduler_enabled or (preset is not None and preset.scheduler_enabled),
+        pass_config=order.pass_config or False,
+        uri=URL.build(scheme="job", host=cluster, path=f"/{owner}/{job_id}"),
+        summary=JobStatusHistory(JobStatus.PENDING),
+        name=order.name,
+        tags=order.tags,
+        description=order.description,
+        restart_policy=order.restart_policy,
+        max_run_time_minutes=order.max_run_time_minutes,
+        schedule_timeout=order.schedule_timeout,
+        preset_name=preset_name,
+        preemptible_node=preset is not None and preset.preemptible_node,
+    )
+    return step(job, item)
+
+
+def _is_nested(document: Any) -> bool:  # Any: JSON has no narrower type
+    return isinstance(document, dict) and document.get("container") is not None
+
+
+def _check_minutes(minutes: int) -> None:
+    if minutes < 1:
+        raise IllegalArgumentError(f"A life span must be at least one minute, not {minutes}")
+
+
+async def _nothing() -> AsyncIterator[Sequence[bytes]]:
+    pages: Sequence[Sequence[bytes]] = ()
+    for page in pages:
+        yield page

@@ -1,0 +1,484 @@
+"""Brings what runs in line with what is wanted; the only one that starts, asks after and stops tasks.
+
+Everything it needs is in the store. Each step is stored before it is made, and may be made again after a crash at any
+line: an engine starts the same task once, stopping and forgetting twice does nothing. So after a restart it simply goes
+on with what it finds.
+
+    QUEUED    its turn has come       -> stored as STARTING, with the number of the attempt and its GPUs
+    STARTING  the engine was asked    -> stored as STARTED, with the engine's handle
+    STARTED   the engine says: over   -> stored as finished, ENDED; or as QUEUED again, when it is to be restarted
+    ENDED     the engine has forgotten -> stored as DONE
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from neuro_platform.engines.base import Engine, Handle, Report, State
+from neuro_platform.services.admission import Room, Share, why_waiting
+from neuro_platform.services.clusters import Clusters
+from neuro_platform.services.jobs import utc_now
+from neuro_platform.services.outcome import CANNOT_RUN, cancelled, finished, item_of, seen
+from neuro_platform.services.tasks import attempt_folder, files_of, task_of
+from neuro_platform.states import step
+from neuro_platform.store.jobs import JobStore, Phase, Record, Stop
+from neuro_sdk.errors import NeuroError, ServerNotAvailable
+from neuro_sdk.wire.jobs import JobDescription, JobStatus
+
+log = logging.getLogger(__name__)
+
+PassedConfig = Callable[[JobDescription], Awaitable[str]]
+
+POLL: Final = 1.0  # seconds between two looks at everything; hints make it quicker, this makes it sure
+
+_AGAIN: Final = 5.0  # seconds after the grace until a stop is asked for again
+_SHORTEST_PAUSE: Final = 0.5  # before a step that failed is made again, doubled each time
+_LONGEST_PAUSE: Final = 30.0
+_SHORT_QUEUE: Final = 200
+_SAYING: Final = ""  # in the place of a job's id: the sentences of those that wait
+_WAITS: Final = "Scheduling"
+_STARTS: Final = "ContainerCreating"
+
+
+class Reconciler:
+    """One lane for each cluster, so that a slow engine holds up its own jobs only."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        clusters: Clusters,
+        jobs_folder: Path,
+        passed_config: PassedConfig,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store = store
+        self._lanes: dict[str, _Lane] = {}
+        for name in clusters.names:
+            engine = clusters.engine(name)
+            if engine is not None:
+                self._lanes[name] = _Lane(name, engine, store, clusters, jobs_folder, passed_config, clock)
+
+    async def open(self) -> None:
+        """Take up every unfinished job, and go on until closed."""
+        self._store.subscribe(self._told)
+        for record in await self._store.unfinished():
+            self._told(record)
+        for lane in self._lanes.values():
+            lane.open()
+
+    async def close(self) -> None:
+        """Stop looking after jobs; what runs runs on."""
+        await asyncio.gather(*[lane.close() for lane in self._lanes.values()])
+
+    async def settle(self) -> None:
+        """Return when there is nothing to do but wait: for tests."""
+        for lane in self._lanes.values():
+            await lane.settle()
+
+    def _told(self, record: Record) -> None:
+        lane = self._lanes.get(record.job.cluster_name)
+        if lane is not None:
+            lane.told(record)
+        elif record.phase is not Phase.DONE:
+            log.warning("Job %s waits for the cluster %r to come back", record.job.id, record.job.cluster_name)
+
+
+class _Lane:
+    """The jobs of one engine."""
+
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        store: JobStore,
+        clusters: Clusters,
+        jobs_folder: Path,
+        passed_config: PassedConfig,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._name = name
+        self._engine = engine
+        self._store = store
+        self._clusters = clusters
+        self._folder = jobs_folder
+        self._passed_config = passed_config
+        self._now = clock
+        self._queue: dict[str, Record] = {}  # waiting for their turn, first come first
+        self._active: dict[str, Record] = {}  # all others that are not done
+        self._given: dict[str, Share] = {}  # to jobs whose turn has come, until that is stored
+        self._steps: dict[str, asyncio.Task[None]] = {}  # being made now, at most one for each job
+        self._pauses: dict[str, _Pause] = {}  # before a step that failed is made again
+        self._asked: dict[str, float] = {}  # when a job was last asked to stop, by the loop's clock
+        self._watches: dict[str, tuple[Handle, asyncio.Task[None]]] = {}
+        self._hints: set[str] = set()  # jobs of which something new may be seen
+        self._missed: set[str] = set()  # jobs of which something new was seen in the middle of a step
+        self._wake, self._look_now = asyncio.Event(), asyncio.Event()
+        self._looking = False
+        self._words_due = 0.0  # when the sentences of waiting jobs may be renewed
+        self._loops: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        self._loops = [asyncio.create_task(self._act_for_ever()), asyncio.create_task(self._look_for_ever())]
+
+    async def close(self) -> None:
+        tasks = [*self._loops, *self._steps.values(), *[task for _, task in self._watches.values()]]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def settle(self) -> None:
+        while self._steps or self._wake.is_set() or self._hints or self._looking or await self._has_news():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)  # several things to wait for, and tests only
+
+    def told(self, record: Record) -> None:
+        """Take note of a job as it is stored now."""
+        job_id = record.job.id
+        waits = record.phase is Phase.QUEUED and record.stop is None and record.handle is None
+        if waits:
+            self._active.pop(job_id, None)
+            self._queue[job_id] = record
+        else:
+            self._queue.pop(job_id, None)
+            self._active[job_id] = record
+        if record.phase is Phase.DONE:
+            self._active.pop(job_id, None)
+        if record.phase is not Phase.STARTED:
+            self._asked.pop(job_id, None)
+            self._unwatch(job_id)
+        self._wake.set()
+
+    # Looking: what do the engines say?
+
+    async def _look_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            self._looking = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._look_now.wait()
+            self._looking = True
+            self._look_now.clear()
+            chosen: Iterable[str] = list(self._hints)
+            self._hints.clear()
+            if loop.time() >= due:
+                due, chosen = loop.time() + POLL, list(self._active)
+            with self._surviving("asking the engine"):
+                for record, handle, report in await self._reports(chosen):
+                    if self._is_news(record, report):
+                        self._begin(record, self._take(record, handle, report))
+
+    async def _reports(self, job_ids: Iterable[str]) -> list[tuple[Record, Handle, Report]]:
+        asked = [
+            (record, record.handle)
+            for job_id in job_ids
+            if (record := self._active.get(job_id)) and record.phase is Phase.STARTED and record.handle is not None
+        ]
+        if not asked:
+            return []
+        reports = await self._engine.poll([handle for _, handle in asked])
+        return [(record, handle, report) for (record, handle), report in zip(asked, reports, strict=True)]
+
+    def _is_news(self, record: Record, report: Report) -> bool:
+        return report.state in (State.ENDED, State.LOST) or seen(record, report, None, self._now()) != record
+
+    async def _has_news(self) -> bool:
+        return any(self._is_news(record, report) for record, _, report in await self._reports(list(self._active)))
+
+    def _hint(self, job_id: str) -> None:
+        self._hints.add(job_id)
+        self._look_now.set()
+
+    def _watch(self, record: Record, handle: Handle) -> None:
+        if record.job.id not in self._watches:
+            task = asyncio.create_task(self._hear(record.job.id, handle))
+            self._watches[record.job.id] = handle, task
+
+    def _unwatch(self, job_id: str) -> None:
+        if (watch := self._watches.pop(job_id, None)) is not None:
+            watch[1].cancel()
+
+    async def _hear(self, job_id: str, handle: Handle) -> None:
+        """Turn the engine's calls into looks: until the job runs every call, then the last one."""
+        with self._surviving(f"watching {job_id}"):
+            async for _ in self._engine.changes(handle):
+                record = self._active.get(job_id)
+                if record is not None and record.job.status is not JobStatus.RUNNING:
+                    self._hint(job_id)
+        self._hint(job_id)
+
+    # Acting: what is the next step?
+
+    async def _act_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            with self._surviving("acting"):
+                self._act()
+                self._serve_queue()
+            due = min([loop.time() + POLL, *[pause.until for pause in self._pauses.values()]])
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+
+    def _act(self) -> None:
+        """Begin the next step of every job that is past the queue."""
+        for job_id, record in list(self._active.items()):
+            if job_id in self._steps or self._rests(job_id):
+                continue
+            match record:
+                case Record(phase=Phase.ENDED) | Record(phase=Phase.QUEUED, handle=dict()):
+                    self._begin(record, self._forget(record))
+                case Record(phase=Phase.QUEUED):  # and it is to stop, or it would be in the queue
+                    self._begin(record, self._change(record, lambda stored: cancelled(stored, self._now())))
+                case Record(phase=Phase.STARTING):
+                    self._begin(record, self._start(record))
+                case Record(phase=Phase.STARTED, handle=dict() as handle):
+                    self._watch(record, handle)
+                    if record.stop is not None:
+                        self._ask_to_stop(record, handle)
+                    elif self._has_outlived(record):
+                        self._begin(record, self._change(record, self._end_life))
+
+    def _serve_queue(self) -> None:
+        """Give what is free to those who are first in the queue; say to the others what they wait for."""
+        now = self._now()
+        room = Room(self._clusters.capacity(self._name), self._shares()) if self._queue else None
+        waiting: list[Record] = []
+        whole = len(self._queue) < _SHORT_QUEUE or asyncio.get_running_loop().time() >= self._words_due
+        for job_id, record in list(self._queue.items()):
+            if waiting and not whole:
+                return  # those behind cannot start; time-outs and sentences of so many can wait for the next round
+            if room is None or job_id in self._steps or self._rests(job_id):
+                continue
+            if self._is_out_of_patience(record, now):
+                self._begin(record, self._change(record, self._give_up))
+            elif self._has_outlived(record):
+                self._begin(record, self._change(record, self._end_life))
+            elif record.not_before is None or record.not_before <= now:
+                # who waits for much is not overtaken for ever by those who ask for little
+                share = None if waiting else room.give(record.job.container.resources)
+                if share is not None:
+                    self._given[job_id] = share
+                    self._begin(record, self._place(record, share))
+                else:
+                    waiting.append(record)
+        if room is not None:
+            self._say_why(room, waiting)
+
+    def _say_why(self, room: Room, waiting: Sequence[Record]) -> None:
+        loop_time = asyncio.get_running_loop().time()
+        fresh = waiting and waiting[-1].job.summary.reason != _WAITS
+        if _SAYING in self._steps or self._rests(_SAYING) or (loop_time < self._words_due and not fresh):
+            return
+        self._words_due = loop_time + POLL
+        told = [(record, why_waiting(room, record.job.container.resources, n)) for n, record in enumerate(waiting)]
+        news = [(record, words) for record, words in told if record.job.summary.description != words]
+        if news:
+            self._steps[_SAYING] = asyncio.create_task(self._made(_SAYING, self._say(news)))
+
+    async def _say(self, news: Sequence[tuple[Record, str]]) -> None:
+        def step_of(words: str) -> Callable[[Record], Record]:
+            def said(stored: Record) -> Record:
+                if stored.phase is not Phase.QUEUED or stored.stop is not None:
+                    return stored
+                return self._stepped(stored, JobStatus.PENDING, _WAITS, words)
+
+            return said
+
+        await self._store.change_all([(record.job.id, step_of(words)) for record, words in news])
+
+    def _shares(self) -> list[Share]:
+        running = [
+            Share(record.job.container.resources, record.gpus)
+            for record in self._active.values()
+            if record.phase in (Phase.STARTING, Phase.STARTED)
+        ]
+        return running + [share for job_id, share in self._given.items() if job_id not in self._active]
+
+    # Steps
+
+    async def _place(self, record: Record, share: Share) -> None:
+        def placed(stored: Record) -> Record:
+            if stored.phase is not Phase.QUEUED or stored.stop is not None or stored.handle is not None:
+                return stored
+            after = dataclasses.replace(
+                stored, phase=Phase.STARTING, attempt=stored.attempt + 1, gpus=list(share.gpus), not_before=None
+            )
+            return after if stored.attempt else self._stepped(after, JobStatus.PENDING, _STARTS)
+
+        after = await self._change(record, placed)
+        if after.phase is Phase.STARTING:
+            await self._start(after)
+
+    async def _start(self, record: Record) -> None:
+        job = record.job
+        try:
+            folder = attempt_folder(self._folder, record)
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            config = await self._passed_config(job) if job.pass_config else None
+            capacity = self._clusters.capacity(self._name)
+            task = task_of(record, folder=folder, capacity=capacity, passed_config=config)
+            handle = json.loads(json.dumps(await self._engine.start(task)))  # as it will come back from the store
+            (report,) = await self._engine.poll([handle])
+        except ServerNotAvailable as exc:
+            await self._cannot_start_yet(record, exc)
+            raise
+        except NeuroError as exc:
+            sentence = str(exc)
+            await self._change(record, lambda stored: self._failed_to_start(stored, sentence))
+            return
+        except OSError as exc:
+            await self._cannot_start_yet(record, exc)
+            raise
+
+        def started(stored: Record) -> Record:
+            if stored.phase is not Phase.STARTING or stored.attempt != record.attempt:
+                return stored
+            after = dataclasses.replace(stored, phase=Phase.STARTED, handle=handle)
+            return seen(after, report, files_of(self._folder, after), self._now())
+
+        await self._change(record, started)
+
+    async def _cannot_start_yet(self, record: Record, exc: Exception) -> None:
+        words = f"Cannot be started yet, trying again: {exc}"
+
+        def said(stored: Record) -> Record:
+            if stored.stop is not None:
+                return cancelled(stored, self._now())
+            return self._stepped(stored, JobStatus.PENDING, _STARTS, words)
+
+        await self._change(record, said)
+
+    def _failed_to_start(self, stored: Record, sentence: str) -> Record:
+        if stored.stop is not None:
+            return cancelled(stored, self._now())
+        return finished(stored, item_of(JobStatus.FAILED, self._now(), CANNOT_RUN, sentence))
+
+    async def _take(self, record: Record, handle: Handle, report: Report) -> None:
+        def taken(stored: Record) -> Record:
+            if stored.phase is not Phase.STARTED or stored.handle != handle:
+                return stored
+            return seen(stored, report, files_of(self._folder, stored), self._now())
+
+        await self._change(record, taken)
+
+    def _ask_to_stop(self, record: Record, handle: Handle) -> None:
+        loop_time = asyncio.get_running_loop().time()
+        grace = self._clusters.grace(self._name)
+        if loop_time >= self._asked.get(record.job.id, -grace - _AGAIN) + grace + _AGAIN:
+            self._asked[record.job.id] = loop_time
+            self._begin(record, self._stop(record, handle, grace))
+
+    async def _stop(self, record: Record, handle: Handle, grace: float) -> None:
+        await self._engine.stop(handle, grace=grace)
+        self._hint(record.job.id)
+
+    async def _forget(self, record: Record) -> None:
+        handle = record.handle
+        if handle is not None:
+            await self._engine.forget(handle)
+
+        def forgotten(stored: Record) -> Record:
+            if stored.handle != handle:
+                return stored
+            phase = Phase.DONE if stored.phase is Phase.ENDED else stored.phase
+            return dataclasses.replace(stored, phase=phase, handle=None)
+
+        await self._change(record, forgotten)
+
+    def _is_out_of_patience(self, record: Record, now: datetime) -> bool:
+        patience, began = record.job.schedule_timeout, record.job.summary.created_at
+        return (
+            not record.attempt and patience is not None and began is not None and now >= began + timedelta(0, patience)
+        )
+
+    def _give_up(self, stored: Record) -> Record:
+        if stored.phase is not Phase.QUEUED or stored.stop is not None or stored.attempt:
+            return stored
+        words = f"Did not get its resources within {stored.job.schedule_timeout:g} seconds"
+        if stored.job.summary.description:
+            words += f"; {stored.job.summary.description[0].lower()}{stored.job.summary.description[1:]}"
+        return finished(stored, item_of(JobStatus.FAILED, self._now(), "Collected", words))
+
+    def _has_outlived(self, record: Record) -> bool:
+        minutes, began = record.job.max_run_time_minutes, record.job.summary.started_at
+        return minutes is not None and began is not None and self._now() >= began + timedelta(minutes=minutes)
+
+    def _end_life(self, stored: Record) -> Record:
+        if stored.stop is not None or stored.job.status.is_finished or not self._has_outlived(stored):
+            return stored
+        words = f"Its life span of {stored.job.max_run_time_minutes} minutes has ended"
+        return dataclasses.replace(stored, stop=Stop("LifeSpanEnded", words, self._now()))
+
+    def _stepped(self, record: Record, status: JobStatus, reason: str, description: str = "") -> Record:
+        item = item_of(status, max(self._now(), record.job.statuses[-1].transition_time), reason, description)
+        return dataclasses.replace(record, job=step(record.job, item))
+
+    async def _change(self, record: Record, change: Callable[[Record], Record]) -> Record:
+        return await self._store.change(record.job.id, change)
+
+    # How a step is made
+
+    def _begin(self, record: Record, made: Coroutine[Any, Any, object]) -> None:
+        job_id = record.job.id
+        if job_id in self._steps:
+            made.close()
+            self._missed.add(job_id)
+            return
+        self._steps[job_id] = asyncio.create_task(self._made(job_id, made))
+
+    async def _made(self, job_id: str, made: Coroutine[Any, Any, object]) -> None:
+        failed = True
+        try:
+            with self._surviving(job_id):
+                await made
+                failed = False
+        finally:
+            self._steps.pop(job_id, None)
+            self._given.pop(job_id, None)
+            if failed:
+                self._pause(job_id)
+            else:
+                self._pauses.pop(job_id, None)
+            if job_id in self._missed:
+                self._missed.discard(job_id)
+                self._hint(job_id)
+            self._wake.set()
+
+    @contextmanager
+    def _surviving(self, what: str) -> Iterator[None]:
+        """Go on with the other jobs whatever befalls one."""
+        try:
+            yield
+        except (NeuroError, SQLAlchemyError, OSError) as exc:
+            log.warning("%s, %s: %s", self._name, what, exc)
+        except Exception:
+            log.exception("%s, %s: a fault of the platform", self._name, what)
+
+    def _pause(self, job_id: str) -> None:
+        last = self._pauses.get(job_id)
+        seconds = min(_LONGEST_PAUSE, last.seconds * 2) if last else _SHORTEST_PAUSE
+        self._pauses[job_id] = _Pause(asyncio.get_running_loop().time() + seconds, seconds)
+
+    def _rests(self, job_id: str) -> bool:
+        pause = self._pauses.get(job_id)
+        return pause is not None and pause.until > asyncio.get_running_loop().time()
+
+
+class _Pause(NamedTuple):
+    """Before a step that failed is made again: until when by the loop's clock, and how long it is."""
+
+    until: float
+    seconds: float

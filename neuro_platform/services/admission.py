@@ -1,0 +1,107 @@
+"""Who may start now: first come, first served, by CPU, memory and GPUs of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from neuro_platform.engines.base import Capacity
+from neuro_sdk.wire.jobs import Resources
+
+_NEAR: Final = 20  # places in the queue of which more is said
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one job has been given."""
+
+    resources: Resources
+    gpus: Sequence[int] = ()
+
+
+class Room:
+    """What is free on an engine; without a capacity there is always room, its own queue decides."""
+
+    def __init__(self, capacity: Capacity | None, given: Iterable[Share] = ()) -> None:
+        self._capacity = capacity
+        self._milli_cpu = round(capacity.cpu * 1000) if capacity else 0
+        self._memory_mb = capacity.memory_mb if capacity else 0
+        self._gpus = list(range(capacity.gpu)) if capacity else []
+        for share in given:
+            self._take(share)
+
+    def give(self, resources: Resources) -> Share | None:
+        """A share of what is free, or ``None`` when it does not fit now."""
+        if self._capacity is None:
+            return Share(resources)
+        wanted = resources.gpu or 0
+        if self.lacking(resources) or wanted > len(self._gpus):
+            return None
+        share = Share(resources, tuple(self._gpus[:wanted]))
+        self._take(share)
+        return share
+
+    def lacking(self, resources: Resources) -> list[str]:
+        """What there is too little of, in words: what is wanted and what is free."""
+        if self._capacity is None:
+            return []
+        lacking = []
+        if round(resources.cpu * 1000) > self._milli_cpu:
+            lacking.append(
+                f"{resources.cpu:g} CPUs ({max(0, self._milli_cpu) / 1000:g} of {self._capacity.cpu:g} free)"
+            )
+        if resources.memory_mb > self._memory_mb:
+            free = max(0, self._memory_mb)
+            lacking.append(f"{resources.memory_mb} MB of memory ({free} of {self._capacity.memory_mb} free)")
+        if (resources.gpu or 0) > len(self._gpus):
+            lacking.append(f"{resources.gpu} GPUs ({len(self._gpus)} of {self._capacity.gpu} free)")
+        return lacking
+
+    def free(self) -> Capacity | None:
+        """What is left."""
+        if self._capacity is None:
+            return None
+        return Capacity(
+            cpu=max(0, self._milli_cpu) / 1000,
+            memory_mb=max(0, self._memory_mb),
+            gpu=len(self._gpus),
+            gpu_model=self._capacity.gpu_model,
+        )
+
+    def _take(self, share: Share) -> None:
+        self._milli_cpu -= round(share.resources.cpu * 1000)
+        self._memory_mb -= share.resources.memory_mb
+        self._gpus = [gpu for gpu in self._gpus if gpu not in share.gpus]
+
+
+def why_waiting(room: Room, resources: Resources, ahead: int) -> str:
+    """Why a job does not start yet, in a sentence."""
+    lacking = room.lacking(resources)
+    queue = f"{_about(ahead)} ahead" if ahead else ""
+    if lacking and ahead <= _NEAR:
+        return f"Waiting for {' and '.join(lacking)}{'; ' + queue if queue else ''}"
+    return f"Waiting for its turn: {queue}" if queue else "About to start"
+
+
+def _about(ahead: int) -> str:
+    if ahead == 1:
+        return "1 job is"
+    if ahead <= _NEAR:
+        return f"{ahead} jobs are"
+    step = 10 ** (len(str(ahead)) - 1)
+    return f"more than {ahead // step * step - (ahead % step == 0)} jobs are"  # few words, so few changes to store
+
+
+def too_much(capacity: Capacity | None, resources: Resources) -> list[str]:
+    """What no waiting will ever bring, in words."""
+    if capacity is None:
+        return []
+    found = []
+    if round(resources.cpu * 1000) > round(capacity.cpu * 1000):
+        found.append(f"{resources.cpu:g} CPUs of {capacity.cpu:g}")
+    if resources.memory_mb > capacity.memory_mb:
+        found.append(f"{resources.memory_mb} MB of memory of {capacity.memory_mb}")
+    if (resources.gpu or 0) > capacity.gpu:
+        found.append(f"{resources.gpu} GPUs of {capacity.gpu}")
+    return found

@@ -1,0 +1,72 @@
+"""From a stored job to what an engine is asked to run."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Final
+
+from yarl import URL
+
+from neuro_platform.engines.base import Capacity, Files, Task
+from neuro_platform.services.rules import PASSED_CONFIG, argv_of
+from neuro_platform.store.jobs import Record
+from neuro_sdk.wire.jobs import JobDescription
+
+GPUS: Final = "CUDA_VISIBLE_DEVICES"
+
+
+def task_of(record: Record, *, folder: Path, capacity: Capacity | None, passed_config: str | None) -> Task:
+    """The present attempt of a job as a task; the same for the same attempt, whenever it is made."""
+    job = record.job
+    env = {**job.container.env, **_platform_env(job)}
+    if passed_config is not None:
+        env[PASSED_CONFIG] = passed_config
+    if capacity is not None and capacity.gpu:
+        env[GPUS] = ",".join(str(gpu) for gpu in record.gpus)  # none given: none seen
+    return Task(
+        id=f"{job.id}.{record.attempt}",
+        argv=argv_of(job.container),
+        env=env,
+        folder=folder,
+        working_dir=job.container.working_dir,
+        tty=job.container.tty,
+        stdin=job.container.stdin,
+        cpu=job.container.resources.cpu,
+        memory_mb=job.container.resources.memory_mb,
+        gpus=tuple(record.gpus),
+    )
+
+
+def files_of(jobs_folder: Path, record: Record) -> Files | None:
+    """What the present attempt leaves; of the last one between two, ``None`` before the first."""
+    return Files(attempt_folder(jobs_folder, record)) if record.attempt else None
+
+
+def attempt_folder(jobs_folder: Path, record: Record) -> Path:
+    """Where the present attempt leaves its output."""
+    return jobs_folder / record.job.id / str(record.attempt)
+
+
+def passed_config(token: str, cluster: str, api: URL) -> str:
+    """The login that a job finds in its environment (API v1, chapter 4.9)."""
+    document = {"token": token, "cluster": cluster, "url": str(api)}
+    return base64.b64encode(json.dumps(document).encode()).decode()
+
+
+def _platform_env(job: JobDescription) -> dict[str, str]:
+    http = job.container.http
+    env = {
+        "NEURO_JOB_ID": job.id,
+        "NEURO_JOB_NAME": job.name or "",
+        "NEURO_JOB_OWNER": job.owner,
+        "NEURO_JOB_CLUSTER": job.cluster_name,
+        "NEURO_JOB_INTERNAL_HOSTNAME": job.internal_hostname or "",
+        "NEURO_JOB_INTERNAL_HOSTNAME_NAMED": job.internal_hostname_named or "",
+        "NEURO_JOB_HTTP_PORT": str(http.port) if http else "",
+        "NEURO_JOB_HTTP_AUTH": "True" if http and http.requires_auth else "",
+    }
+    if job.preset_name:
+        env["NEURO_JOB_PRESET"] = job.preset_name
+    return env

@@ -1,0 +1,276 @@
+"""Jobs in the database: the wire document as it is sent, and beside it what is searched for and what runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Executable, Row, exists, insert, select, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from neuro_platform.engines.base import Handle
+from neuro_platform.store.database import Database
+from neuro_platform.store.schema import job_tags, jobs
+from neuro_sdk.errors import Conflict, ResourceNotFound
+from neuro_sdk.wire.codec import Model, decode, encode
+from neuro_sdk.wire.jobs import JobDescription, JobStatus
+from neuro_sdk.wire.names import is_job_id
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PAGE: Final = 256  # rows held at once while listing
+
+
+class Phase(enum.StrEnum):
+    """How far the platform has got with a job; with the database this is all that it knows after a crash."""
+
+    QUEUED = "queued"  # waits for its turn; the engine has not been asked for the next attempt
+    STARTING = "starting"  # the engine has been asked, or is about to be: it may run or not
+    STARTED = "started"  # the engine's handle is stored
+    ENDED = "ended"  # finished for users; the engine has still to forget it
+    DONE = "done"
+
+
+class Stop(Model, frozen=True):
+    """Why and since when a job is to end."""
+
+    reason: str  # of API v1, chapter 5.8
+    description: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A job and how far the platform has got with it."""
+
+    job: JobDescription
+    phase: Phase = Phase.QUEUED
+    attempt: int = 0  # of the present run, of the last one while queued
+    gpus: Sequence[int] = ()  # given out to the present run
+    handle: Handle | None = None
+    not_before: datetime | None = None  # when the next attempt is due
+    stop: Stop | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which jobs of a listing; an empty member leaves nothing out."""
+
+    statuses: Sequence[JobStatus] = ()
+    name: str = ""
+    owners: Sequence[str] = ()
+    tags: Sequence[str] = ()  # all of them
+    clusters: Sequence[str] = ()
+    since: datetime | None = None  # both inclusive, of the job's creation
+    until: datetime | None = None
+    reverse: bool = False  # newest first
+    limit: int | None = None
+
+
+class JobStore:
+    """All jobs; every change is one transaction, and is told to those who wait for it once it is durable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listeners: list[Callable[[Record], None]] = []
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+
+    def subscribe(self, listener: Callable[[Record], None]) -> None:
+        """Have every change told, in the order in which they were made."""
+        self._listeners.append(listener)
+
+    @contextmanager
+    def watch(self, job_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set by every change of the job."""
+        event = asyncio.Event()
+        events = self._waiting.setdefault(job_id, set())
+        events.add(event)
+        try:
+            yield event
+        finally:
+            events.discard(event)
+            if not events:
+                self._waiting.pop(job_id, None)
+
+    async def add(self, record: Record, key: str | None) -> Record:
+        """Store a new job, or return the one that this key (idempotency) has brought already.
+
+        Raises Conflict when an unfinished job of the owner has its name.
+        """
+        job = record.job
+        async with self._database.write() as conn:
+            if key is not None:
+                rows = await _rows(conn, jobs.c.owner == job.owner, jobs.c.idempotency_key == key)
+                if rows:
+                    return _record(rows[0])
+            if job.name is not None and (holder := await _holder_of(conn, job.owner, job.name)) is not None:
+                raise Conflict(
+                    f"There is a job named {job.name!r} already that has not finished ({holder}): kill it or choose"
+                    " another name"
+                )
+            result = await conn.execute(
+                insert(jobs).values(
+                    id=job.id,
+                    owner=job.owner,
+                    cluster=job.cluster_name,
+                    name=job.name,
+                    created_us=_microseconds(job.statuses[0].transition_time),
+                    idempotency_key=key,
+                    **_changing(record),
+                )
+            )
+            if job.tags and (inserted := result.inserted_primary_key) is not None:
+                rows_ = [{"job_seq": inserted[0], "tag": tag, "owner": job.owner} for tag in job.tags]
+                await conn.execute(insert(job_tags), rows_)
+        self._tell(record)
+        return record
+
+    async def by_key(self, owner: str, key: str) -> Record | None:
+        """The job that was submitted with this idempotency key."""
+        async with self._database.read() as conn:
+            rows = await _rows(conn, jobs.c.owner == owner, jobs.c.idempotency_key == key)
+        return _record(rows[0]) if rows else None
+
+    async def change(self, job_id: str, step: Callable[[Record], Record]) -> Record:
+        """Put what ``step`` makes of the stored job in its place; nothing happens when that is the same."""
+        (after,) = await self.change_all([(job_id, step)])
+        return after
+
+    async def change_all(self, steps: Sequence[tuple[str, Callable[[Record], Record]]]) -> Sequence[Record]:
+        """Like :meth:`change` for many jobs, all or none of it."""
+        changed: list[Record] = []
+        afters: list[Record] = []
+        async with self._database.write() as conn:
+            for job_id, step in steps:
+                rows = await _rows(conn, jobs.c.id == job_id)
+                if not rows:
+                    raise ResourceNotFound(f"No job {job_id!r}")
+                before = _record(rows[0])
+                after = step(before)
+                afters.append(after)
+                if after != before:
+                    await conn.execute(update(jobs).where(jobs.c.id == job_id).values(**_changing(after)))
+                    changed.append(after)
+        for record in changed:
+            self._tell(record)
+        return afters
+
+    async def get(self, owner: str, job: str) -> Record | None:
+        """The job with this id, or the newest of this name."""
+        column = jobs.c.id if is_job_id(job) else jobs.c.name
+        async with self._database.read() as conn:
+            rows = await _rows(conn, jobs.c.owner == owner, column == job, newest=True)
+        return _record(rows[0]) if rows else None
+
+    async def unfinished(self) -> list[Record]:
+        """All jobs that the platform has still something to do for, oldest first."""
+        phases = [str(phase) for phase in Phase if phase is not Phase.DONE]
+        query = select(jobs).where(jobs.c.phase.in_(phases)).order_by(jobs.c.seq)
+        async with self._database.read() as conn:
+            return [_record(row) for row in (await conn.execute(query)).all()]
+
+    async def tags(self, owner: str) -> list[str]:
+        """The different tags of a user's jobs, in order."""
+        query = select(job_tags.c.tag).where(job_tags.c.owner == owner).distinct().order_by(job_tags.c.tag)
+        async with self._database.read() as conn:
+            return list((await conn.execute(query)).scalars())
+
+    async def documents(self, only: Filter) -> AsyncIterator[Sequence[bytes]]:
+        """The stored documents, a page at a time: memory stays flat, and no transaction is open between two pages."""
+        position: int | None = None
+        left = only.limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            async with self._database.read() as conn:
+                page = (await conn.execute(_page(only, position, size))).all()
+            if page:
+                yield [row.document for row in page]
+            if len(page) < size:
+                return
+            position = page[-1].seq
+            left = None if left is None else left - size
+
+    def _tell(self, record: Record) -> None:
+        for listener in self._listeners:
+            listener(record)
+        for event in self._waiting.get(record.job.id, ()):
+            event.set()
+
+
+def _page(only: Filter, position: int | None, size: int) -> Executable:
+    query = select(jobs.c.seq, jobs.c.document).where(*_conditions(only))
+    if position is not None:
+        query = query.where(jobs.c.seq < position if only.reverse else jobs.c.seq > position)
+    if len(only.statuses) < 2:
+        chosen = query.where(*[jobs.c.status == str(status) for status in only.statuses])
+        return chosen.order_by(jobs.c.seq.desc() if only.reverse else jobs.c.seq).limit(size)
+    # one query a status, merged: each walks its index in order; `status IN (...)` would sort all rows for every page
+    merged = union_all(*[query.where(jobs.c.status == str(status)) for status in dict.fromkeys(only.statuses)])
+    seq = merged.selected_columns.seq
+    return merged.order_by(seq.desc() if only.reverse else seq).limit(size)
+
+
+def _conditions(only: Filter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    for column, values in ((jobs.c.owner, only.owners), (jobs.c.cluster, only.clusters)):
+        if len(values) == 1:
+            conditions.append(column == values[0])
+        elif values:
+            conditions.append(column.in_(values))
+    if only.name:
+        conditions.append(jobs.c.name == only.name)
+    if only.since is not None:
+        conditions.append(jobs.c.created_us >= _microseconds(only.since))
+    if only.until is not None:
+        conditions.append(jobs.c.created_us <= _microseconds(only.until))
+    conditions += [exists().where(job_tags.c.job_seq == jobs.c.seq, job_tags.c.tag == tag) for tag in only.tags]
+    return conditions
+
+
+async def _holder_of(conn: AsyncConnection, owner: str, name: str) -> str | None:
+    """Who has the name; a job that has finished, or is being stopped, has given it back."""
+    active = [str(status) for status in JobStatus.active_items()]
+    query = select(jobs.c.id).where(
+        jobs.c.owner == owner, jobs.c.name == name, jobs.c.stop.is_(None), jobs.c.status.in_(active)
+    )
+    found: str | None = (await conn.execute(query.limit(1))).scalar_one_or_none()
+    return found
+
+
+async def _rows(conn: AsyncConnection, *conditions: ColumnElement[bool], newest: bool = False) -> Sequence[Row[Any]]:
+    order = jobs.c.seq.desc() if newest else jobs.c.seq
+    return (await conn.execute(select(jobs).where(*conditions).order_by(order).limit(1))).all()
+
+
+def _record(row: Row[Any]) -> Record:
+    return Record(
+        job=decode(row.document, JobDescription),
+        phase=Phase(row.phase),
+        attempt=row.attempt,
+        gpus=json.loads(row.gpus),
+        handle=None if row.handle is None else json.loads(row.handle),
+        not_before=None if row.not_before_us is None else _EPOCH + timedelta(microseconds=row.not_before_us),
+        stop=None if row.stop is None else decode(row.stop, Stop),
+    )
+
+
+def _changing(record: Record) -> dict[str, Any]:
+    return {
+        "status": str(record.job.status),
+        "document": encode(record.job),
+        "phase": str(record.phase),
+        "attempt": record.attempt,
+        "gpus": json.dumps(list(record.gpus)),
+        "handle": None if record.handle is None else json.dumps(record.handle),
+        "not_before_us": None if record.not_before is None else _microseconds(record.not_before),
+        "stop": None if record.stop is None else encode(record.stop).decode(),
+    }
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1)
