@@ -1,3 +1,159 @@
-"""Run jobs on a Neuro platform: configuration, login, jobs; everything asynchronous, everything typed."""
+"""Run jobs on a Neuro platform: configuration, login, jobs; everything asynchronous, everything typed.
+
+Names are resolved on first use: ``import neuro_sdk`` alone loads nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from neuro_sdk._core import gen_trace_id as gen_trace_id
+    from neuro_sdk._settings import find_project_root as find_project_root
+    from neuro_sdk._transport import DEFAULT_TIMEOUT as DEFAULT_TIMEOUT
+    from neuro_sdk.attach import StdStream as StdStream
+    from neuro_sdk.client import Client as Client
+    from neuro_sdk.config import Config as Config
+    from neuro_sdk.errors import AuthenticationError as AuthenticationError
+    from neuro_sdk.errors import AuthError as AuthError
+    from neuro_sdk.errors import AuthorizationError as AuthorizationError
+    from neuro_sdk.errors import ClientError as ClientError
+    from neuro_sdk.errors import ConfigError as ConfigError
+    from neuro_sdk.errors import Conflict as Conflict
+    from neuro_sdk.errors import IllegalArgumentError as IllegalArgumentError
+    from neuro_sdk.errors import NDJSONError as NDJSONError
+    from neuro_sdk.errors import NeuroError as NeuroError
+    from neuro_sdk.errors import NotAPlatform as NotAPlatform
+    from neuro_sdk.errors import NotSupportedError as NotSupportedError
+    from neuro_sdk.errors import ResourceNotFound as ResourceNotFound
+    from neuro_sdk.errors import ServerFault as ServerFault
+    from neuro_sdk.errors import ServerNotAvailable as ServerNotAvailable
+    from neuro_sdk.errors import StreamLost as StreamLost
+    from neuro_sdk.factory import CONFIG_ENV_NAME as CONFIG_ENV_NAME
+    from neuro_sdk.factory import DEFAULT_API_URL as DEFAULT_API_URL
+    from neuro_sdk.factory import DEFAULT_CONFIG_PATH as DEFAULT_CONFIG_PATH
+    from neuro_sdk.factory import PASS_CONFIG_ENV_NAME as PASS_CONFIG_ENV_NAME
+    from neuro_sdk.factory import TOKEN_ENV_NAME as TOKEN_ENV_NAME
+    from neuro_sdk.factory import URL_ENV_NAME as URL_ENV_NAME
+    from neuro_sdk.factory import Factory as Factory
+    from neuro_sdk.factory import get as get
+    from neuro_sdk.factory import login as login
+    from neuro_sdk.factory import login_headless as login_headless
+    from neuro_sdk.factory import login_with_headless as login_with_headless
+    from neuro_sdk.factory import login_with_token as login_with_token
+    from neuro_sdk.factory import logout as logout
+    from neuro_sdk.jobs import Jobs as Jobs
+    from neuro_sdk.parser import EnvParseResult as EnvParseResult
+    from neuro_sdk.parser import Parser as Parser
+    from neuro_sdk.parser import VolumeParseResult as VolumeParseResult
+    from neuro_sdk.wire.cluster import Cluster as Cluster
+    from neuro_sdk.wire.cluster import Preset as Preset
+    from neuro_sdk.wire.codec import to_plain as to_plain
+    from neuro_sdk.wire.image_names import LocalImage as LocalImage
+    from neuro_sdk.wire.image_names import Tag as Tag
+    from neuro_sdk.wire.image_names import TagOption as TagOption
+    from neuro_sdk.wire.images import RemoteImage as RemoteImage
+    from neuro_sdk.wire.jobs import Container as Container
+    from neuro_sdk.wire.jobs import DiskVolume as DiskVolume
+    from neuro_sdk.wire.jobs import ExecInspect as ExecInspect
+    from neuro_sdk.wire.jobs import HTTPPort as HTTPPort
+    from neuro_sdk.wire.jobs import JobDescription as JobDescription
+    from neuro_sdk.wire.jobs import JobRestartPolicy as JobRestartPolicy
+    from neuro_sdk.wire.jobs import JobStatus as JobStatus
+    from neuro_sdk.wire.jobs import JobStatusHistory as JobStatusHistory
+    from neuro_sdk.wire.jobs import JobStatusItem as JobStatusItem
+    from neuro_sdk.wire.jobs import JobTelemetry as JobTelemetry
+    from neuro_sdk.wire.jobs import Message as Message
+    from neuro_sdk.wire.jobs import Resources as Resources
+    from neuro_sdk.wire.jobs import SecretFile as SecretFile
+    from neuro_sdk.wire.jobs import Volume as Volume
+    from neuro_sdk.wire.names import JOB_NAME as JOB_NAME
+    from neuro_sdk.wire.users import Action as Action
+    from neuro_sdk.wire.users import Permission as Permission
+    from neuro_sdk.wire.users import Share as Share
+
+# No implementation module may have the name of something public: importing ``neuro_sdk.login``, were there such a
+# module, would put it in the place of the function. Hence ``_login`` and the like.
+_HOMES: dict[str, tuple[str, ...]] = {
+    "_core": ("gen_trace_id",),
+    "_settings": ("find_project_root",),
+    "_transport": ("DEFAULT_TIMEOUT",),
+    "attach": ("StdStream",),
+    "client": ("Client",),
+    "config": ("Config",),
+    "errors": (
+        "AuthError",
+        "AuthenticationError",
+        "AuthorizationError",
+        "ClientError",
+        "ConfigError",
+        "Conflict",
+        "IllegalArgumentError",
+        "NDJSONError",
+        "NeuroError",
+        "NotAPlatform",
+        "NotSupportedError",
+        "ResourceNotFound",
+        "ServerFault",
+        "ServerNotAvailable",
+        "StreamLost",
+    ),
+    "factory": (
+        "CONFIG_ENV_NAME",
+        "DEFAULT_API_URL",
+        "DEFAULT_CONFIG_PATH",
+        "PASS_CONFIG_ENV_NAME",
+        "TOKEN_ENV_NAME",
+        "URL_ENV_NAME",
+        "Factory",
+        "get",
+        "login",
+        "login_headless",
+        "login_with_headless",
+        "login_with_token",
+        "logout",
+    ),
+    "jobs": ("Jobs",),
+    "parser": ("EnvParseResult", "Parser", "VolumeParseResult"),
+    "wire.cluster": ("Cluster", "Preset"),
+    "wire.codec": ("to_plain",),
+    "wire.image_names": ("LocalImage", "Tag", "TagOption"),
+    "wire.images": ("RemoteImage",),
+    "wire.jobs": (
+        "Container",
+        "DiskVolume",
+        "ExecInspect",
+        "HTTPPort",
+        "JobDescription",
+        "JobRestartPolicy",
+        "JobStatus",
+        "JobStatusHistory",
+        "JobStatusItem",
+        "JobTelemetry",
+        "Message",
+        "Resources",
+        "SecretFile",
+        "Volume",
+    ),
+    "wire.names": ("JOB_NAME",),
+    "wire.users": ("Action", "Permission", "Share"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, "__version__"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

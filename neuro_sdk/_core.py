@@ -132,24 +132,14 @@ class Core:
         ``repeat`` says that asking twice does no harm (default: for GET and HEAD); then a lost connection is tried
         again for some seconds.
         """
-        deadline = time.monotonic() + PATIENCE
-        pause = 0.05
-        lost = False
+        again = _Again(method in ("GET", "HEAD") if repeat is None else repeat)
         while True:
             try:
                 async with self.open(method, url, params=params, json=json, headers=headers) as response:
                     body = await response.read()
-                break
+                return body if into is None else decode(body, into)
             except aiohttp.ClientConnectionError as exc:
-                # A server that cannot be reached at all is reported at once; one that went away in the middle may be
-                # starting again, and then it refuses connections for a moment.
-                lost = lost or isinstance(exc, ConnectionLost)
-                again = repeat if repeat is not None else method in ("GET", "HEAD")
-                if not (lost and again) or isinstance(exc, TimeoutError) or time.monotonic() + pause > deadline:
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 1.0)
-        return body if into is None else decode(body, into)
+                await again.after(exc)
 
     @contextlib.asynccontextmanager
     async def open(
@@ -161,16 +151,26 @@ class Core:
         json: object = None,
         headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109
+        repeat: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask once; inside the block the answer is open and known to be good. Nothing is repeated."""
+        """Ask; inside the block the answer is open and known to be good.
+
+        ``repeat`` asks again for some seconds while no answer begins; what breaks later is the caller's.
+        """
         sent = {**self._trace_headers(), **await self._authorization(url), **(headers or {})}
         data = None
         if json is not None:
             data = encode(json)
             sent["Content-Type"] = "application/json"
-        async with self._transport.request(
-            method, url, headers=sent, params=params, data=data, timeout=timeout
-        ) as response:
+        again = _Again(repeat)
+        async with contextlib.AsyncExitStack() as stack:
+            while True:
+                asking = self._transport.request(method, url, headers=sent, params=params, data=data, timeout=timeout)
+                try:
+                    response = await stack.enter_async_context(asking)
+                    break
+                except aiohttp.ClientConnectionError as exc:
+                    await again.after(exc)
             if response.status >= 300:
                 raise await error_of(response)
             yield response
@@ -223,6 +223,30 @@ class Core:
     def _trace_headers(self) -> dict[str, str]:
         trace, span = self._trace_id or gen_trace_id(), os.urandom(8).hex()
         return {"b3": f"{trace}-{span}", "sentry-trace": f"{trace}-{span}-{self._sampled}"}
+
+
+class _Again:
+    """Whether to ask again after a failure, and when: for some seconds, with growing pauses.
+
+    A server that cannot be reached at all is reported at once. One that went away in the middle may be starting again,
+    and then it refuses connections for a moment.
+    """
+
+    def __init__(self, repeat: bool) -> None:
+        self._repeat = repeat
+        self._deadline = time.monotonic() + PATIENCE
+        self._pause = 0.05
+        self._was_there = False
+
+    async def after(self, exc: aiohttp.ClientConnectionError) -> None:
+        """Wait for the next attempt, or raise ``exc`` when there is none."""
+        self._was_there = self._was_there or isinstance(exc, ConnectionLost)
+        if not (self._repeat and self._was_there) or isinstance(exc, TimeoutError):
+            raise exc
+        if time.monotonic() + self._pause > self._deadline:
+            raise exc
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, 1.0)
 
 
 async def lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

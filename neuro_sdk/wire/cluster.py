@@ -8,7 +8,7 @@ from typing import Any
 
 from yarl import URL
 
-from neuro_sdk.wire.codec import Model, convert, field, load, to_plain
+from neuro_sdk.wire.codec import Model, convert, load, to_plain
 
 
 class Preset(Model, frozen=True):
@@ -46,7 +46,7 @@ class Cluster(Model, frozen=True):
     monitoring_url: URL
     secrets_url: URL
     disks_url: URL
-    presets: Mapping[str, Preset] = field(default_factory=dict)  # in the platform's order; the first is the default
+    presets: Mapping[str, Preset]  # in the platform's order; the first is the default
 
 
 DEFAULT_CALLBACK_URLS = (URL("http://127.0.0.1:54540"), URL("http://127.0.0.1:54541"), URL("http://127.0.0.1:54542"))
