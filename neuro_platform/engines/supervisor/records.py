@@ -50,8 +50,8 @@ def signal_name(number: int) -> str:
         return str(number)
 
 
-def write(path: str, record: Mapping[str, object]) -> None:
-    """Put a record in its place, whole or not at all, and safe on the disk when this returns.
+def write(path: str, record: Mapping[str, object], *, durable: bool = True) -> None:
+    """Put a record in its place, whole or not at all; when ``durable``, safe on the disk when this returns.
 
     The temporary file is reused when :func:`reserve` made it, so that a full disk cannot keep a task from ending.
     """
@@ -61,10 +61,13 @@ def write(path: str, record: Mapping[str, object]) -> None:
         data = json.dumps(record).encode()
         os.write(file, data)
         os.ftruncate(file, len(data))
-        os.fsync(file)
+        if durable:
+            os.fsync(file)
     finally:
         os.close(file)
     os.rename(temporary, path)
+    if not durable:
+        return
     folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

@@ -1,0 +1,106 @@
+"""The engine's side of a supervisor's socket: a question and its answer, or a channel of frames."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from neuro_sdk.errors import BY_CODE, ServerNotAvailable
+from neuro_sdk.wire.frames import CHUNK, Frame, Unpacker, pack
+
+_PATIENCE = 10.0  # seconds for an answer; supervisors give it at once
+
+
+async def ask(path: str, request: Mapping[str, object]) -> Mapping[str, Any]:
+    """Send a request, return its answer. ``OSError`` when nobody listens, our errors as the supervisor means them."""
+    channel, answer = await _request(path, request)
+    await channel.close()
+    return answer
+
+
+async def connect(path: str, request: Mapping[str, object]) -> SocketChannel:
+    """Send a request that goes on with frames. Errors as for :func:`ask`."""
+    channel, _ = await _request(path, request)
+    return channel
+
+
+class SocketChannel:
+    """Frames to and from a supervisor."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._unpacker = Unpacker()
+        self._frames: deque[Frame] = deque()
+        self._closed = False
+
+    async def send(self, frame: Frame) -> None:
+        """Hand a frame over; waits when the supervisor takes no more for now."""
+        if self._closed:
+            return
+        try:
+            self._writer.write(pack(*frame))
+            await self._writer.drain()
+        except ConnectionError:
+            self._closed = True
+
+    async def receive(self) -> Frame | None:
+        """The next frame; ``None`` when nothing follows."""
+        while not self._frames:
+            try:
+                data = await self._reader.read(CHUNK)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            self._frames.extend(self._unpacker.feed(data))
+        return self._frames.popleft()
+
+    async def close(self) -> None:
+        """Let go; twice is fine."""
+        self._closed = True
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    def unread(self, data: bytes) -> None:
+        """Give back bytes that belong to frames."""
+        self._frames.extend(self._unpacker.feed(data))
+
+
+async def _request(path: str, request: Mapping[str, object]) -> tuple[SocketChannel, Mapping[str, Any]]:
+    reader, writer = await asyncio.open_unix_connection(path)
+    channel = SocketChannel(reader, writer)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            writer.write(json.dumps(request).encode() + b"\n")
+            await writer.drain()
+            line, rest = await _line(reader)
+    except TimeoutError:
+        await channel.close()
+        raise ServerNotAvailable("The process that looks after the job does not answer; it may be stopped") from None
+    except BaseException:
+        await channel.close()
+        raise
+    answer: Mapping[str, Any] = json.loads(line)
+    if "error" in answer:
+        await channel.close()
+        raise BY_CODE.get(answer["code"], ServerNotAvailable)(answer["error"])
+    channel.unread(rest)
+    return channel, answer
+
+
+async def _line(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The first line, which may be longer than a reader likes, and what came behind it."""
+    held = b""
+    while b"\n" not in held:
+        data = await reader.read(CHUNK)
+        if not data:
+            raise ConnectionResetError("The supervisor closed the connection")
+        held += data
+    line, _, rest = held.partition(b"\n")
+    return line, rest

@@ -1,0 +1,243 @@
+"""Tasks as processes of this machine, each under a supervisor of its own (``shim.py``) that outlives the server."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from neuro_platform.engines import _machine, _reports
+from neuro_platform.engines._sockets import ask, connect
+from neuro_platform.engines._watch import Watch, alive
+from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task
+from neuro_platform.engines.supervisor import records
+from neuro_platform.engines.supervisor.server import private_folder
+from neuro_sdk.errors import ResourceNotFound, ServerNotAvailable
+
+_SHIM = Path(__file__).with_name("shim.py")
+_PATIENCE = 60.0  # seconds for a supervisor to say that it has started
+_SOCKET_PATH = 103  # bytes: the least of what systems allow, with the final NUL left out
+_LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # where this Python may have its own from
+_LOST = "The process that looked after the job was ended from outside, so how the job ended is not known"
+
+
+class LocalEngine:
+    """Runs programs in the environment of this machine, as the user that the platform runs as."""
+
+    name: ClassVar[str] = "local"
+    images: ClassVar[str] = "only `host`, which is this machine itself"
+
+    def __init__(self, *, runtime_dir: Path | None = None, umask: int = 0o022) -> None:
+        """``runtime_dir`` is for sockets: private, and with a short path. ``umask`` is the one of the tasks."""
+        self._runtime_dir = runtime_dir or _machine.default_runtime_dir()
+        self._umask = umask
+        self._capacity: Capacity | None = None
+        self._started: dict[str, Mapping[str, object]] = {}  # folder -> what was written down; it never changes
+        self._lost: set[str] = set()
+        self._watches: dict[str, Watch] = {}
+
+    async def open(self) -> None:
+        if len(os.fsencode(self._runtime_dir / _socket_name("", Path()))) > _SOCKET_PATH:
+            self._runtime_dir = _machine.default_runtime_dir()
+        self._capacity = await asyncio.to_thread(_machine.capacity)
+        try:
+            private_folder(str(self._runtime_dir))
+        except OSError as exc:
+            raise ServerNotAvailable(f"Cannot keep sockets in {self._runtime_dir}: {exc}") from exc
+
+    async def close(self) -> None:
+        for watch in list(self._watches.values()):
+            await watch.close()
+
+    def capacity(self) -> Capacity | None:
+        return self._capacity
+
+    def runs(self, image: str) -> bool:
+        return image in ("host", "host:latest")
+
+    async def start(self, task: Task) -> Handle:
+        return await asyncio.to_thread(self._start, task)
+
+    async def poll(self, handles: Sequence[Handle]) -> Sequence[Report]:
+        return await asyncio.to_thread(lambda: [self._report(handle) for handle in handles])
+
+    async def stop(self, handle: Handle, *, grace: float) -> None:
+        try:
+            await ask(handle["socket"], {"op": "stop", "grace": grace})
+        except OSError:
+            folder = Path(handle["folder"])
+            if alive(folder):  # its socket was swept away; while the lock is held, the number is the supervisor's
+                os.kill(int(str(self._start_record(folder)["supervisor"])), signal.SIGTERM)
+
+    async def forget(self, handle: Handle) -> None:
+        self._started.pop(handle["folder"], None)
+        self._lost.discard(handle["folder"])
+        await asyncio.to_thread(_sweep, handle)
+
+    async def changes(self, handle: Handle) -> AsyncIterator[None]:
+        folder = handle["folder"]
+        watch = self._watches.get(folder)
+        if watch is None:
+            watch = self._watches[folder] = Watch(handle)
+        changed = watch.join()
+        try:
+            while True:
+                over = watch.over
+                yield
+                if over:
+                    return
+                await changed.wait()
+                changed.clear()
+        finally:
+            if watch.leave(changed) and self._watches.get(folder) is watch:
+                del self._watches[folder]
+                await watch.close()
+
+    async def input(self, handle: Handle) -> Channel:
+        return await self._connect(handle, {"op": "input"})
+
+    async def exec_create(self, handle: Handle, command: Command) -> None:
+        request = {"op": "exec_create", "id": command.id, "argv": list(command.argv), "tty": command.tty}
+        size = {"width": command.width, "height": command.height}
+        await self._ask(handle, {**request, **size, "env": dict(command.env)})
+
+    async def exec_start(self, handle: Handle, exec_id: str, *, offset: int = 0) -> Channel:
+        return await self._connect(handle, {"op": "exec_start", "id": exec_id, "offset": offset})
+
+    async def exec_resize(self, handle: Handle, exec_id: str, *, width: int, height: int) -> None:
+        await self._ask(handle, {"op": "exec_resize", "id": exec_id, "width": width, "height": height})
+
+    async def exec_inspect(self, handle: Handle, exec_id: str) -> ExecState:
+        answer = await self._ask(handle, {"op": "exec_inspect", "id": exec_id})
+        command = Command(id=exec_id, **{name: answer[name] for name in ("argv", "tty", "env", "width", "height")})
+        return ExecState(running=answer["running"], exit_code=answer["exit_code"], command=command)
+
+    async def resize(self, handle: Handle, *, width: int, height: int) -> None:
+        await self._ask(handle, {"op": "resize", "width": width, "height": height})
+
+    async def signal(self, handle: Handle, signal: int) -> None:
+        await self._ask(handle, {"op": "signal", "signal": signal})
+
+    def _start(self, task: Task) -> Handle:
+        try:
+            return self._start_once(task)
+        except OSError as exc:
+            raise ServerNotAvailable(f"Cannot start a job in {task.folder}: {exc.strerror or exc}") from exc
+
+    def _start_once(self, task: Task) -> Handle:
+        """Have it started by whoever gets the lock of its folder; any number of callers, before and after a crash."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            started = records.read(task.folder / "started")
+            if started is not None:
+                (task.folder / "task").unlink(missing_ok=True)  # ours came too late, and it has secrets
+                return {"engine": self.name, "task": task.id, "folder": str(task.folder), "socket": started["socket"]}
+            self._write_task(task)
+            answer = _spawn(task.folder)
+            if "error" in answer:
+                raise ServerNotAvailable(f"Cannot start a job in {task.folder}: {answer['error']}")
+            if time.monotonic() > until:
+                raise ServerNotAvailable(f"Somebody holds {task.folder / 'lock'} without starting the job there")
+            if "busy" in answer:
+                time.sleep(0.01)
+
+    def _write_task(self, task: Task) -> None:
+        gpus = self._capacity.gpu if self._capacity else 0
+        env = _machine.environment(task, gpus=gpus)
+        document = {
+            "id": task.id,
+            "argv": list(task.argv),
+            "env": env,
+            "working_dir": _machine.working_dir(task),
+            "umask": self._umask,
+            "tty": task.tty,
+            "stdin": task.stdin,
+            "socket": str(self._runtime_dir / _socket_name(task.id, task.folder)),
+            "mark": _machine.mark(env),
+        }
+        with tempfile.NamedTemporaryFile("w", dir=task.folder, prefix="task.", delete=False) as file:
+            json.dump(document, file)
+        Path(file.name).replace(task.folder / "task")
+
+    def _report(self, handle: Handle) -> Report:
+        folder = Path(handle["folder"])
+        if ended := _reports.ended(Files(folder)):
+            return ended
+        if alive(folder):
+            return Report(state=State.RUNNING, started_at=_reports.moment(self._start_record(folder).get("started_at")))
+        if ended := _reports.ended(Files(folder)):  # between the two looks
+            return ended
+        started = self._start_record(folder)
+        if handle["folder"] not in self._lost:
+            self._lost.add(handle["folder"])
+            _machine.end_leftovers(started)
+        return Report(state=State.LOST, description=_LOST, started_at=_reports.moment(started.get("started_at")))
+
+    def _start_record(self, folder: Path) -> Mapping[str, object]:
+        known = self._started.get(str(folder))
+        if known is None:
+            known = records.read(folder / "started") or {}
+            if known:
+                self._started[str(folder)] = known
+        return known
+
+    async def _ask(self, handle: Handle, request: Mapping[str, object]) -> Mapping[str, Any]:
+        try:
+            return await ask(handle["socket"], request)
+        except OSError as exc:
+            raise _unreachable(handle) from exc
+
+    async def _connect(self, handle: Handle, request: Mapping[str, object]) -> Channel:
+        try:
+            return await connect(handle["socket"], request)
+        except OSError as exc:
+            raise _unreachable(handle) from exc
+
+
+def _spawn(folder: Path) -> Mapping[str, object]:
+    """Run a supervisor until it has said how it went; it goes on by itself."""
+    command = [sys.executable, "-I", "-S", "-X", "utf8", str(_SHIM), str(folder)]
+    env = {name: os.environ[name] for name in _LIBRARIES if name in os.environ}
+    process = subprocess.Popen(
+        command,
+        env=env,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return {"error": "the process that should look after it does not come up"}
+    if not out:
+        return {"error": err.decode(errors="replace").strip().rpartition("\n")[2] or "its supervisor ended at once"}
+    answer: Mapping[str, object] = json.loads(out)
+    return answer
+
+
+def _sweep(handle: Handle) -> None:
+    if not alive(Path(handle["folder"])):  # one that still hands over output cleans up by itself
+        Path(handle["socket"]).unlink(missing_ok=True)
+
+
+def _unreachable(handle: Handle) -> ResourceNotFound | ServerNotAvailable:
+    if alive(Path(handle["folder"])):
+        return ServerNotAvailable("The job runs, but cannot be reached now; try again in a minute")
+    return ResourceNotFound("The job does not run")
+
+
+def _socket_name(task_id: str, folder: Path) -> str:
+    return hashlib.sha256(f"{task_id}\0{folder}".encode(errors="surrogateescape")).hexdigest()[:16] + ".sock"

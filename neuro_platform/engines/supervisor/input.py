@@ -1,0 +1,101 @@
+"""The way in: what clients send, to the standard input or the terminal of a program."""
+
+from __future__ import annotations
+
+import os
+import termios
+
+from neuro_platform.engines.supervisor.loop import WRITE, Loop
+from neuro_platform.engines.supervisor.server import Connection
+from neuro_platform.engines.supervisor.streams import Arrivals
+from neuro_sdk.wire.frames import Frame, Kind
+
+_ENOUGH = 64 * 1024
+
+
+class Input:
+    """Takes numbered input from any number of clients, and hands it on as fast as the program reads."""
+
+    def __init__(self, loop: Loop, fd: int | None, *, tty: bool = False) -> None:
+        """``fd`` is ours to close; without one, what arrives is dropped."""
+        self._loop = loop
+        self._fd = fd
+        self._tty = tty
+        self._arrivals = Arrivals()
+        self._waiting = bytearray()
+        self._line_open = False
+        self._clients: list[Connection] = []
+        if fd is not None:
+            os.set_blocking(fd, False)
+
+    def join(self, client: Connection) -> None:
+        """Tell a client how far input has come, and from now on whenever it comes further."""
+        self._clients.append(client)
+        client.at_close.append(lambda: self._clients.remove(client))
+        client.send(self._ack())
+        client.pause(self._full)
+
+    def take(self, frame: Frame) -> None:
+        """Take a ``STDIN`` or ``EOF`` frame."""
+        if frame.kind == Kind.STDIN:
+            fresh = self._arrivals.take(frame)
+            self._waiting += fresh
+            self._line_open = not fresh.endswith(b"\n") if fresh else self._line_open
+            # all of them, so that two people who type at one terminal go on from the same place
+            for client in list(self._clients):
+                client.send(self._ack())
+        elif not self._arrivals.end(frame):
+            return
+        elif self._tty:
+            self._waiting += self._end_of_file()
+        self._write()
+
+    def close(self) -> None:
+        """The program is gone; what still comes is dropped."""
+        if self._fd is not None:
+            self._loop.watch(self._fd, 0, self._ready)
+            os.close(self._fd)
+        self._fd = None
+        self._waiting.clear()
+        self._pause()
+
+    @property
+    def _full(self) -> bool:
+        return len(self._waiting) >= _ENOUGH
+
+    def _ack(self) -> Frame:
+        return Frame(Kind.ACK, self._arrivals.position, b"")
+
+    def _ready(self, _events: int) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        if self._fd is None:
+            self._waiting.clear()
+            return
+        try:
+            while self._waiting:
+                del self._waiting[: os.write(self._fd, memoryview(self._waiting)[:_ENOUGH])]
+        except BlockingIOError:
+            pass
+        except OSError:  # the program has closed its input
+            self.close()
+            return
+        self._loop.watch(self._fd, WRITE if self._waiting else 0, self._ready)
+        self._pause()
+        if self._arrivals.ended and not self._waiting and not self._tty:
+            self.close()
+
+    def _pause(self) -> None:
+        for client in list(self._clients):
+            client.pause(self._full)
+
+    def _end_of_file(self) -> bytes:
+        """What ends the input at a terminal: Ctrl-D, twice in the middle of a line."""
+        if self._fd is None:
+            return b""
+        try:
+            mark = termios.tcgetattr(self._fd)[6][termios.VEOF]
+        except termios.error:
+            return b""
+        return bytes(mark) * (2 if self._line_open else 1)

@@ -1,0 +1,106 @@
+"""What the supervisor asks of the operating system that Python has no words for; each with an answer off Linux too."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+LINUX = sys.platform == "linux"
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_IN_MODIFY = 2
+
+_libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process below this one whose own parent ends; without that they escape to init."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(signal: int) -> None:
+    """Get the signal when the parent ends, however that comes about."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0)
+
+
+def watch_writes(path: str) -> int | None:
+    """A descriptor that becomes readable when the file is written to; ``None`` where that is not to be had."""
+    if _libc is None:
+        return None
+    fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:  # each user has 128 of them, often
+        return None
+    if _libc.inotify_add_watch(fd, os.fsencode(path), _IN_MODIFY) < 0:
+        os.close(fd)
+        return None
+    return fd
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one; zombies left out. Empty where the system does not tell."""
+    children: dict[int, list[int]] = {}
+    try:
+        numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+    for number in numbers:
+        fields = _stat(number)
+        if fields is not None and fields[0] != b"Z":
+            children.setdefault(int(fields[1]), []).append(number)
+    found: list[int] = []
+    todo = [pid]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def start_time(pid: int) -> int | None:
+    """When a process was started, in clock ticks since boot: with the pid and the boot, its identity."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
+def boot_id() -> str | None:
+    """What names this run of the machine."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since boot."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            for line in file:
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def session(number: int, *, since: int) -> list[int]:
+    """The processes of a session that were started at or after a time, in ticks since boot."""
+    found = []
+    for name in os.listdir("/proc") if LINUX else ():
+        fields = _stat(int(name)) if name.isdigit() else None
+        if fields is not None and int(fields[3]) == number and int(fields[19]) >= since:
+            found.append(int(name))
+    return found
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """The fields of ``/proc/PID/stat`` behind the name of the program, which may hold anything."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
