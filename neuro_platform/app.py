@@ -1,28 +1,109 @@
-"""Puts the server together: settings in, a running application out."""
+"""Puts the server together: settings in, a running platform out."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
+from neuro_platform.auth.service import Auth
 from neuro_platform.engines.base import Engine
-from neuro_platform.settings import Settings
+from neuro_platform.reconciler import Reconciler
+from neuro_platform.services.clusters import Clusters
+from neuro_platform.services.jobs import Jobs
+from neuro_platform.services.streams import Streams
+from neuro_platform.services.tasks import JobLogins
+from neuro_platform.settings import EngineSettings, Settings
+from neuro_platform.store.database import Database, sqlite_url
+from neuro_platform.store.jobs import JobStore
+from neuro_platform.web import auth, config, jobs, monitoring, security
 from neuro_platform.web.errors import errors
-from neuro_platform.web.http import BODY_BYTES
-from neuro_platform.web.keys import settings_key
+from neuro_platform.web.http import API, BODY_BYTES
+from neuro_platform.web.keys import auth_key, clusters_key, database_key, jobs_key, settings_key, streams_key
+from neuro_sdk.errors import PlatformError
 
-# each has `routes`, a web.RouteTableDef with full paths; security also has `middlewares`, outermost first
-_MODULES = ("jobs", "config", "monitoring", "auth")
+_IDLE_SECONDS = 30.0  # that a connection may stay open without a complete request, the first one included
+_GOODBYE_SECONDS = 3.0  # that requests have to end when the server is stopped
 
 
-def make_app(settings: Settings, engines: Mapping[str, Engine] | None = None) -> web.Application:
-    """The application; ``engines`` by cluster name take the place of the configured ones."""
-    from neuro_platform.web import security
+@dataclass(frozen=True)
+class Platform:
+    """The parts of a platform that is ready to serve."""
 
+    settings: Settings
+    database: Database
+    auth: Auth
+    clusters: Clusters
+    jobs: Jobs
+    reconciler: Reconciler
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings, engines: Mapping[str, Engine] | None = None) -> AsyncIterator[Platform]:
+    """Everything but the web server; ``engines`` by cluster name take the place of the configured ones."""
+    async with AsyncExitStack() as stack:
+        settings.jobs.mkdir(mode=0o700, exist_ok=True)
+        database = await open_database(settings)
+        stack.push_async_callback(database.close)
+        auth_service = Auth(database, keys=settings.keys)
+        chosen = engines or {name: _engine(name, engine) for name, engine in settings.engines.items()}
+        clusters = Clusters(chosen, settings.engines)
+        stack.push_async_callback(clusters.close)
+        await clusters.open()
+        store = JobStore(database)
+        logins = JobLogins(auth_service, settings.base_url / API.strip("/"))
+        reconciler = Reconciler(store, clusters, settings.jobs, logins)
+        stack.push_async_callback(reconciler.close)
+        await reconciler.open()
+        yield Platform(settings, database, auth_service, clusters, Jobs(store, clusters, settings.jobs), reconciler)
+
+
+async def open_database(settings: Settings) -> Database:
+    """The database of the settings, SQLite in the data folder by default."""
+    return await Database.open(settings.database_url or sqlite_url(settings.data / "platform.db"))
+
+
+def make_app(platform: Platform) -> web.Application:
+    """The web application in front of a platform."""
     app = web.Application(middlewares=[errors, *security.middlewares], client_max_size=BODY_BYTES)
-    app[settings_key] = settings
-    for name in _MODULES:
-        app.add_routes(importlib.import_module(f"neuro_platform.web.{name}").routes)
+    app[settings_key] = platform.settings
+    app[database_key] = platform.database
+    app[auth_key] = platform.auth
+    app[clusters_key] = platform.clusters
+    app[jobs_key] = platform.jobs
+    app[streams_key] = Streams(platform.jobs)
+    app.on_response_prepare.append(security.harden)
+    app.on_shutdown.append(monitoring.cut_streams)
+    for module in (config, auth, jobs, monitoring):
+        app.add_routes(module.routes)
     return app
+
+
+@asynccontextmanager
+async def serve(platform: Platform, listening: socket.socket) -> AsyncIterator[None]:
+    """Answer requests on the socket until the end of the block."""
+    runner = web.AppRunner(
+        make_app(platform),
+        access_log_class=security.AccessLogger,
+        keepalive_timeout=_IDLE_SECONDS,
+        shutdown_timeout=_GOODBYE_SECONDS,
+    )
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening, backlog=512).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _engine(name: str, settings: EngineSettings) -> Engine:
+    match settings.kind:
+        case "local":
+            from neuro_platform.engines.local import LocalEngine
+
+            return LocalEngine()
+        case _:
+            raise PlatformError(f"The engine {name!r} is of an unknown kind {settings.kind!r}; there is 'local'")

@@ -16,7 +16,7 @@ import asyncio
 import dataclasses
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,15 +29,13 @@ from neuro_platform.services.admission import Room, Share, why_waiting
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.jobs import utc_now
 from neuro_platform.services.outcome import CANNOT_RUN, cancelled, finished, item_of, seen
-from neuro_platform.services.tasks import attempt_folder, files_of, task_of
+from neuro_platform.services.tasks import JobLogins, attempt_folder, files_of, task_of
 from neuro_platform.states import step
 from neuro_platform.store.jobs import JobStore, Phase, Record, Stop
 from neuro_sdk.errors import NeuroError, ServerNotAvailable
-from neuro_sdk.wire.jobs import JobDescription, JobStatus
+from neuro_sdk.wire.jobs import JobStatus
 
 log = logging.getLogger(__name__)
-
-PassedConfig = Callable[[JobDescription], Awaitable[str]]
 
 POLL: Final = 1.0  # seconds between two looks at everything; hints make it quicker, this makes it sure
 
@@ -58,7 +56,7 @@ class Reconciler:
         store: JobStore,
         clusters: Clusters,
         jobs_folder: Path,
-        passed_config: PassedConfig,
+        logins: JobLogins,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._store = store
@@ -66,7 +64,7 @@ class Reconciler:
         for name in clusters.names:
             engine = clusters.engine(name)
             if engine is not None:
-                self._lanes[name] = _Lane(name, engine, store, clusters, jobs_folder, passed_config, clock)
+                self._lanes[name] = _Lane(name, engine, store, clusters, jobs_folder, logins, clock)
 
     async def open(self) -> None:
         """Take up every unfinished job, and go on until closed."""
@@ -103,7 +101,7 @@ class _Lane:
         store: JobStore,
         clusters: Clusters,
         jobs_folder: Path,
-        passed_config: PassedConfig,
+        logins: JobLogins,
         clock: Callable[[], datetime],
     ) -> None:
         self._name = name
@@ -111,7 +109,7 @@ class _Lane:
         self._store = store
         self._clusters = clusters
         self._folder = jobs_folder
-        self._passed_config = passed_config
+        self._logins = logins
         self._now = clock
         self._queue: dict[str, Record] = {}  # waiting for their turn, first come first
         self._active: dict[str, Record] = {}  # all others that are not done
@@ -327,7 +325,7 @@ class _Lane:
             folder = attempt_folder(self._folder, record)
             folder.parent.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
-            config = await self._passed_config(job) if job.pass_config else None
+            config = await self._logins.give(job) if job.pass_config else None
             capacity = self._clusters.capacity(self._name)
             task = task_of(record, folder=folder, capacity=capacity, passed_config=config)
             handle = json.loads(json.dumps(await self._engine.start(task)))  # as it will come back from the store
@@ -337,6 +335,8 @@ class _Lane:
             raise
         except NeuroError as exc:
             sentence = str(exc)
+            if job.pass_config:
+                await self._logins.take_back(job)
             await self._change(record, lambda stored: self._failed_to_start(stored, sentence))
             return
         except OSError as exc:
@@ -389,6 +389,8 @@ class _Lane:
         handle = record.handle
         if handle is not None:
             await self._engine.forget(handle)
+        if record.phase is Phase.ENDED and record.job.pass_config:
+            await self._logins.take_back(record.job)
 
         def forgotten(stored: Record) -> Record:
             if stored.handle != handle:

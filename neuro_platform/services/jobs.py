@@ -92,8 +92,6 @@ class Jobs:
 
     def list(self, user: User, only: Filter) -> AsyncIterator[Sequence[bytes]]:
         """The stored JSON documents, some at a time, without decoding and in constant memory."""
-        if only.limit is not None and only.limit <= 0:
-            raise IllegalArgumentError(f"The limit must be at least 1, not {only.limit}")
         if only.owners and user.name not in only.owners:
             return _nothing()
         return self._store.documents(dataclasses.replace(only, owners=(user.name,)))

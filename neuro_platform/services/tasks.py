@@ -9,6 +9,7 @@ from typing import Final
 
 from yarl import URL
 
+from neuro_platform.auth.service import Auth, User
 from neuro_platform.engines.base import Capacity, Files, Task
 from neuro_platform.services.rules import PASSED_CONFIG, argv_of
 from neuro_platform.store.jobs import Record
@@ -49,10 +50,22 @@ def attempt_folder(jobs_folder: Path, record: Record) -> Path:
     return jobs_folder / record.job.id / str(record.attempt)
 
 
-def passed_config(token: str, cluster: str, api: URL) -> str:
-    """The login that a job finds in its environment (API v1, chapter 4.9)."""
-    document = {"token": token, "cluster": cluster, "url": str(api)}
-    return base64.b64encode(json.dumps(document).encode()).decode()
+class JobLogins:
+    """The logins of jobs that are to talk to the platform themselves (API v1, chapter 4.9)."""
+
+    def __init__(self, auth: Auth, api: URL) -> None:
+        self._auth = auth
+        self._api = api
+
+    async def give(self, job: JobDescription) -> str:
+        """What the job finds in its environment; asked for again, one that is as good."""
+        token = await self._auth.job_token(User(job.owner), job.id)
+        document = {"token": token, "cluster": job.cluster_name, "url": str(self._api)}
+        return base64.b64encode(json.dumps(document).encode()).decode()
+
+    async def take_back(self, job: JobDescription) -> None:
+        """End the job's login; twice is fine."""
+        await self._auth.end_job_token(job.id)
 
 
 def _platform_env(job: JobDescription) -> dict[str, str]:

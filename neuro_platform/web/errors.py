@@ -40,9 +40,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except (ConnectionError, TimeoutError):
         if request.transport is None or request.transport.is_closing():
             raise  # the client is gone: nobody to tell
-        return _incident(request)
+        return refusal(request, 500, incident(request), "error")
     except Exception:  # noqa: BLE001  (whatever it is, the client gets an answer and the log the traceback)
-        return _incident(request)
+        return refusal(request, 500, incident(request), "error")
 
 
 def refusal(request: web.Request, status: int, sentence: str, code: str) -> web.Response:
@@ -57,12 +57,11 @@ def refusal(request: web.Request, status: int, sentence: str, code: str) -> web.
     return answer
 
 
-def _incident(request: web.Request) -> web.Response:
-    incident = uuid.uuid4().hex[:12]
-    log.exception("Incident %s in %s %s", incident, request.method, request.rel_url.raw_path)
-    return refusal(
-        request, 500, f"The platform failed on this request; its log has the details under incident {incident}", "error"
-    )
+def incident(request: web.Request) -> str:
+    """Write the exception that is being handled to the log, and return the sentence for the client."""
+    number = uuid.uuid4().hex[:12]
+    log.exception("Incident %s in %s %s", number, request.method, request.rel_url.raw_path)
+    return f"The platform failed on this request; its log has the details under incident {number}"
 
 
 def _sentence(exc: web.HTTPException) -> str:

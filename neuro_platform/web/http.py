@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import web
 
@@ -45,10 +45,10 @@ def answer(value: object, status: int = 200) -> web.Response:
 
 def user_of(request: web.Request) -> User:
     """Who makes the request."""
-    user = request.get(user_key)
+    user: User | None = request.get(user_key)
     if user is None:
         raise AuthenticationError("This needs a login: run 'neuro login'")
-    return cast("User", user)
+    return user
 
 
 def flag(request: web.Request, name: str, default: bool = False) -> bool:

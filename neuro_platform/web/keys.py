@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from neuro_platform.auth.service import Auth
+    from neuro_platform.auth.service import Auth, User
     from neuro_platform.services.clusters import Clusters
     from neuro_platform.services.jobs import Jobs
     from neuro_platform.services.streams import Streams
@@ -21,4 +21,6 @@ jobs_key: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
 streams_key: Final[web.AppKey[Streams]] = web.AppKey("streams")
 auth_key: Final[web.AppKey[Auth]] = web.AppKey("auth")
 
-user_key: Final = "user"  # in a request: who makes it, put there by ``web/security.py``
+user_key: Final[web.RequestKey[User]] = web.RequestKey(
+    "user"
+)  # in a request: who makes it, put there by ``web/security.py``
