@@ -35,6 +35,7 @@ class Config(metaclass=NoPublicConstructor):
         self._transport = transport
         self._store = store  # none when the login is the environment's
         self._folder = folder
+        self._chosen_cluster: str | None = None
 
     @property
     def username(self) -> str:
@@ -58,7 +59,7 @@ class Config(metaclass=NoPublicConstructor):
     @property
     def cluster_name(self) -> str:
         """The current cluster; a project's ``.neuro.toml`` wins. Looked up anew each time, and not checked."""
-        return pinned_cluster() or self._login.cluster_name
+        return self._chosen_cluster or pinned_cluster() or self._login.cluster_name
 
     @property
     def presets(self) -> Mapping[str, Preset]:
@@ -151,6 +152,10 @@ class Config(metaclass=NoPublicConstructor):
         if name not in self.clusters:
             raise ConfigError(f"Cluster {name} doesn't exist; there are {', '.join(self.clusters)}")
         await self._remember(cluster_name=name)
+
+    def use_cluster(self, name: str) -> None:
+        """Work on another cluster for as long as this client lives; a project's file does not stop that."""
+        self._chosen_cluster = self.get_cluster(name).name
 
     async def check_server(self) -> None:
         """After an update of the SDK: make sure that the stored login still describes the server."""

@@ -1,0 +1,47 @@
+"""`neuro help`."""
+
+from __future__ import annotations
+
+import click
+
+from neuro_cli import registry
+from neuro_cli.command import argument, command
+from neuro_cli.root import Root
+
+
+@command()
+@argument("words", nargs=-1, metavar="[COMMAND]...", help="The words of a command, or one topic.")
+def help_(root: Root, words: tuple[str, ...]) -> None:
+    """Explain a command or a topic.
+
+    Examples:
+
+    neuro help job run
+    neuro help exit-codes
+    """
+    path = " ".join(words)
+    if path in registry.TOPICS:
+        root.print(topic(path))
+        return
+    context = click.get_current_context().find_root()
+    group = context.command
+    for word in words:
+        if not isinstance(group, click.Group):
+            raise click.UsageError(f"{context.command_path} has no commands below it", ctx=context)
+        _, found, _ = group.resolve_command(context, [word])
+        if found is not None:  # else resolve_command raised
+            group, context = found, click.Context(found, info_name=word, parent=context)
+    root.print(group.get_help(context))
+
+
+def topic(name: str) -> str:
+    """The text of a topic; the table of exit codes comes from its home."""
+    from importlib.resources import files
+
+    from neuro_cli import exits
+
+    text = files("neuro_cli").joinpath("topics", f"{name}.md").read_text(encoding="utf-8").rstrip()
+    if "{exit-codes}" in text:
+        rows = [f"{row.code:>5}  {row.meaning}" for row in exits.TABLE]
+        text = text.replace("{exit-codes}", "\n".join([*rows, f"  {exits.SIGNALS}"]))
+    return text

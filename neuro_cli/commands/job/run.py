@@ -1,0 +1,276 @@
+"""`neuro job run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from neuro_cli import exits, params
+from neuro_cli.command import argument, command, option
+from neuro_cli.options import cluster_option, output_options, quiet_option, refused
+from neuro_cli.root import Root
+
+if TYPE_CHECKING:
+    from neuro_sdk import Client, HTTPPort, JobDescription
+
+_DAY = 24 * 60 * 60.0
+
+
+def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Root).warn("-p and -P do nothing any more: a preset decides where jobs may run")
+
+
+@command(context_settings={"allow_interspersed_args": False})
+@argument("image", type=params.IMAGE, help="What to run in; host is this machine or node as it is, no container.")
+@argument("cmd", nargs=-1, metavar="[CMD]...", help="The program; one word alone is split as a shell would.")
+@option(
+    "-s",
+    "--preset",
+    metavar="PRESET",
+    help="How much of the machine; neuro config show lists them.  [default: the first]",
+)
+@option("-n", "--name", type=params.JOB_NAME, metavar="NAME", help="A name for the job, of which only one may run.")
+@option("--tag", "tags", multiple=True, metavar="TAG", help="A label, to find the job by. Repeatable.")
+@option("-d", "--description", metavar="TEXT", help="Free text about the job.")
+@option(
+    "-v",
+    "--volume",
+    "volumes",
+    multiple=True,
+    metavar="MOUNT",
+    help="storage:PATH:/MOUNT[:ro|:rw], or disk:, secret:. Repeatable.",
+)
+@option(
+    "-e",
+    "--env",
+    "env",
+    multiple=True,
+    type=params.ENV,
+    metavar="VAR=VAL",
+    help="A variable; VAR alone has your value, VAR=secret:KEY a secret. Repeatable.",
+)
+@option(
+    "--env-file",
+    "env_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="A file of such lines; -e wins. Repeatable.",
+)
+@option("-w", "--workdir", metavar="PATH", help="The working directory.")
+@option("--entrypoint", metavar="CMD", help="Run this instead of what the image would.")
+@option("-x/-X", "--extshm/--no-extshm", default=True, help="A large /dev/shm.  [default: yes]")
+@option(
+    "--http",
+    "--http-port",
+    "http",
+    type=click.IntRange(0, 65535),
+    default=80,
+    show_default=True,
+    metavar="PORT",
+    help="The port to publish over HTTP; 0 for none.",
+)
+@option("--http-auth/--no-http-auth", default=None, help="Whether that port needs a login.  [default: yes]")
+@option(
+    "--life-span",
+    type=params.DURATION,
+    metavar="TIMEDELTA",
+    help="How long it may run: 1d2h3m4s; 0 for ever.  [default: 1d]",
+)
+@option(
+    "--schedule-timeout", type=params.DURATION, metavar="TIMEDELTA", help="Give up when it could not start for so long."
+)
+@option(
+    "--restart",
+    type=click.Choice(["never", "on-failure", "always"]),
+    default="never",
+    show_default=True,
+    help="Whether to start it again when it ends.",
+)
+@option("--detach", is_flag=True, help="Do not stay: print the job's id once it has started.")
+@option(
+    "--wait-start/--no-wait-start", default=True, help="Wait until it has started; not to wait is to detach at once."
+)
+@option(
+    "--wait-for-seat/--no-wait-for-seat",
+    default=False,
+    help="Queue when you may not run more jobs now, rather than fail.",
+)
+@option("--pass-config/--no-pass-config", default=False, help="Let the job use the platform in your name.")
+@option("--privileged", is_flag=True, help="Run the container privileged, where that is allowed.")
+@option("--browse", is_flag=True, help="Open the job's HTTP address once it has started.")
+@option("-t/-T", "--tty/--no-tty", default=None, help="With a terminal, or without.  [default: with, when all is one]")
+@output_options
+@cluster_option
+@refused(
+    "--port-forward", multiple=True, metavar="LOCAL:REMOTE", why="ports of jobs cannot be forwarded with this version"
+)
+@refused("--share", multiple=True, metavar="USER", why="jobs cannot be shared with this version")
+@refused("--org", why="this platform has no organisations")
+@refused("--project", why="this platform has no projects")
+@refused(
+    "--priority",
+    type=click.Choice(["low", "normal", "high"]),
+    harmless=("normal",),
+    why="this platform has no priorities",
+)
+@refused("--energy-schedule", why="this platform has no energy schedules")
+@option(
+    "-p/-P",
+    "--preemptible/--non-preemptible",
+    default=None,
+    hidden=True,
+    expose_value=False,
+    callback=_preemptible,
+    help="Deprecated.",
+)
+@quiet_option
+async def run(
+    root: Root,
+    *,
+    image: str,
+    cmd: tuple[str, ...],
+    http: int,
+    http_auth: bool | None,
+    life_span: float | None,
+    detach: bool,
+    wait_start: bool,
+    browse: bool,
+    tty: bool | None,
+    **options: Any,  # Any: what new_job passes on
+) -> int:
+    """Start a program on the platform, see its output, exit as it does.
+
+    Its standard output and error come through as bytes, standard input goes to it, and the exit code is the program's:
+    128 + n when signal n ended it, 125 when the platform failed it. With a terminal, Ctrl-P Ctrl-Q leaves the job;
+    without, Ctrl-C asks whether to kill it, to leave it, or to go on.
+
+    Examples:
+
+    # In the environment of this machine
+    neuro run host -- python3 train.py --epochs 3
+
+    # In the background, with a name
+    neuro run --detach -n train -e LR=0.01 host -- python3 train.py
+
+    # In a pipe
+    sort -u words | neuro run host -- wc -l
+    """
+    from neuro_cli.jobs import attached
+    from neuro_cli.pipes import has_input
+    from neuro_cli.terminal import all_terminals
+
+    if http == 0 and http_auth is not None:
+        raise click.UsageError("--http-auth and --no-http-auth make no sense with --http 0")
+    if browse and not wait_start:
+        raise click.UsageError("--browse and --no-wait-start exclude each other: the address is known after the start")
+    command_line = params.command_line(cmd)
+    detach = detach or not wait_start
+    if tty is None:
+        tty = all_terminals() and not detach
+    stdin = has_input() and not detach
+    async with root.client() as client:
+        job = await client.jobs.start(
+            command=command_line,
+            http=_http(http, http_auth),
+            life_span=_life_span(root, life_span, await client.config.get_user_config()),
+            tty=tty,
+            stdin=stdin,
+            **_parsed(client, image, **options),
+        )
+        root.detail(f"{job.id} was submitted" + (f" as {job.name}" if job.name else ""))
+        if detach:
+            return await _leave(root, client, job, wait_start=wait_start, browse=browse)
+        if browse:
+            job = await _browse(root, client, job)
+        return await attached(root, client, job, tty=tty, stdin=stdin, logs=True)
+
+
+def _parsed(
+    client: Client,
+    image: str,
+    *,
+    preset: str | None,
+    volumes: tuple[str, ...],
+    env: tuple[str, ...],
+    env_files: tuple[str, ...],
+    workdir: str | None,
+    extshm: bool,
+    restart: str,
+    wait_for_seat: bool,
+    **rest: Any,  # Any: what the SDK takes under the same name
+) -> dict[str, Any]:
+    """The options as ``Jobs.start`` takes them."""
+    from neuro_sdk import JobRestartPolicy
+
+    mounts = client.parse.volumes(volumes)
+    variables = client.parse.envs(env, env_files)
+    return {
+        "image": client.parse.remote_image(image),
+        "preset_name": preset or next(iter(client.presets), ""),
+        "working_dir": workdir,
+        "env": variables.env,
+        "secret_env": variables.secret_env,
+        "volumes": mounts.volumes,
+        "secret_files": mounts.secret_files,
+        "disk_volumes": mounts.disk_volumes,
+        "shm": extshm,
+        "restart_policy": JobRestartPolicy(restart),
+        "wait_for_jobs_quota": wait_for_seat,
+        **rest,
+    }
+
+
+def _http(port: int, auth: bool | None) -> HTTPPort | None:
+    from neuro_sdk import HTTPPort
+
+    return HTTPPort(port, auth is not False) if port else None
+
+
+def _life_span(root: Root, given: float | None, settings: Any) -> float | None:
+    """Seconds, in whole minutes as the platform counts them; none for no limit."""
+    if given is None:
+        text = settings.get("job", {}).get("life-span")
+        given = _DAY if text is None else params.parse_duration(text)
+        if given is None:
+            raise click.UsageError(f"Invalid value for job.life-span in the user configuration: {text!r}")
+    if given == 0:
+        root.warn("a job without a limit is deprecated: give it a --life-span that it cannot reach")
+        return None
+    return -(-given // 60) * 60  # rounded up: nothing is cut short, and a few seconds do not become none
+
+
+async def _leave(root: Root, client: Client, job: JobDescription, *, wait_start: bool, browse: bool) -> int:
+    from neuro_cli.jobs import say_ending
+    from neuro_cli.jobs import wait_start as wait
+    from neuro_cli.output import Output
+    from neuro_cli.render.jobs import job_card
+
+    if browse:
+        job = await _browse(root, client, job)
+    elif wait_start:
+        job = await wait(root, client, job)
+    if root.output is Output.TABLE:
+        root.print(job.id)
+        if not job.status.is_finished:
+            root.detail(f"neuro logs {job.name or job.id} shows its output, neuro kill ends it")
+    else:
+        root.show(job, lambda it: job_card(it, root.style(client)), name=job.id)
+    if job.status == "failed" and job.history.started_at is None:
+        say_ending(root, job)
+        return job.history.exit_code or exits.PLATFORM_FAILED
+    return exits.OK
+
+
+async def _browse(root: Root, client: Client, job: JobDescription) -> JobDescription:
+    import webbrowser
+
+    from neuro_cli.jobs import wait_start
+
+    job = await wait_start(root, client, job)
+    if not job.http_url:
+        root.warn(f"{job.id} has no HTTP address to open")
+    elif not webbrowser.open(str(job.http_url)):
+        root.warn(f"no browser could be opened for {job.http_url}")
+    return job

@@ -1,0 +1,137 @@
+"""Exit codes: the one table of what they mean, and which exception comes to which."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from neuro_cli.root import Root
+
+
+class Exit(NamedTuple):
+    """A code that a command may exit with."""
+
+    code: int
+    meaning: str
+    raised: tuple[str, ...] = ()  # names of exceptions, ours or built in, that come to it
+
+
+# The first row with a class of the exception decides, nearest class first; see ``exit_code``.
+TABLE: Final = (
+    Exit(0, "Done. Of `run`, `attach` and `exec`: the program ended with 0, or you detached from it."),
+    Exit(1, "Something else went wrong; of `kill`: at least one job could not be stopped."),
+    Exit(2, "The command line is wrong: an unknown command or option, a value of the wrong form."),
+    Exit(65, "A value was refused: by the platform, or because nothing can be done with it here.",
+         ("IllegalArgumentError",)),
+    Exit(70, "The client or its settings are at fault: a configuration that cannot be read, a part that is missing.",
+         ("NeuroError", "ConfigError", "ClientError", "RuntimeError", "NotImplementedError")),
+    Exit(72, "No such job, cluster or file, or you may not see it.", ("ResourceNotFound", "FileNotFoundError")),
+    Exit(74, "No connection, or it broke and could not be resumed; or input or output on this machine failed.",
+         ("StreamLost", "OSError", "NDJSONError")),
+    Exit(76, "What answers at the address is not a Neuro platform.", ("NotAPlatform",)),
+    Exit(77, "Not logged in, not allowed, or a file that may not be read or written.",
+         ("AuthError", "PermissionError")),
+    Exit(124, "It took too long.", ("TimeoutError",)),
+    Exit(125, "The platform failed: it cannot serve now, or the job ended without an exit code of its own.",
+         ("ServerNotAvailable",)),
+    Exit(126, "Of `run` and `exec`: the program is there but could not be started."),
+    Exit(127, "Of `run` and `exec`: the program was not found. Of others: a value that makes no sense.",
+         ("ValueError",)),
+    Exit(130, "Interrupted, or the job was killed from the menu of Ctrl-C.", ("Abort", "KeyboardInterrupt")),
+    Exit(141, "Whoever read the output went away (`neuro ps | head`); nothing is printed about it.",
+         ("BrokenPipeError",)),
+)  # fmt: skip
+SIGNALS: Final = "128 + n: of `run`, `attach` and `exec`, the program was ended by signal n; of others, neuro was."
+
+OK: Final = 0
+FAILURE: Final = 1
+REFUSED: Final = 65
+NOT_ALLOWED: Final = 77
+PLATFORM_FAILED: Final = 125
+INTERRUPTED: Final = 130
+
+_OURS: Final = ("neuro_sdk.errors", "builtins", "click.exceptions")
+_CODES: Final = {name: row.code for row in TABLE for name in row.raised}
+
+
+class Refused(click.ClickException):
+    """An option or a value that this version can do nothing with; better said than ignored."""
+
+    exit_code = REFUSED
+
+
+class NotLoggedIn(click.ClickException):
+    """There is no login to work with."""
+
+    exit_code = NOT_ALLOWED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Not logged in. Log in to this machine with: neuro login --local; to a platform elsewhere: neuro login URL"
+        )
+
+
+def exit_code(exc: BaseException) -> int:
+    """What a command that failed with this exits with: the code of the nearest class that the table names."""
+    if isinstance(exc, click.ClickException):
+        return exc.exit_code
+    kinds = type(exc).__mro__
+    for cls in kinds:
+        if cls.__module__ in _OURS and cls.__name__ in _CODES:
+            return _CODES[cls.__name__]
+    if any(cls.__module__.startswith("aiohttp.") for cls in kinds):
+        return _CODES["OSError"]  # what the SDK has no name for: the connection
+    return FAILURE
+
+
+def report(exc: BaseException, root: Root) -> int:
+    """Say on standard error what went wrong, in the form that the user chose, and return the exit code."""
+    code = exit_code(exc)
+    if isinstance(exc, BrokenPipeError):
+        _leave_stdout()
+        return code
+    if root.show_traceback:
+        import traceback
+
+        root.say_always("".join(traceback.format_exception(exc)).rstrip("\n"))
+    sentence = message(exc, code)
+    if root.output.is_json:
+        import json
+
+        kind = getattr(exc, "code", None)
+        error = {"error": sentence, "code": kind if isinstance(kind, str) else type(exc).__name__, "exit_code": code}
+        root.say_always(json.dumps(error, ensure_ascii=False))
+        return code
+    if sentence:
+        root.say_always(f"neuro: {sentence}")
+    if isinstance(exc, click.UsageError) and exc.ctx is not None:
+        root.say_always(f"{exc.ctx.get_usage()}\nTry '{exc.ctx.command_path} --help' for help.")
+    return code
+
+
+def message(exc: BaseException, code: int) -> str:
+    """The sentence for the user: what happened, with which value, what to do."""
+    if isinstance(exc, click.exceptions.Abort):
+        return ""
+    if isinstance(exc, click.ClickException):
+        return exc.format_message()
+    text = str(exc)
+    if isinstance(exc, TimeoutError):
+        return text or "No answer in time; --network-timeout SECONDS waits longer"
+    if code in (FAILURE, 127) or type(exc) is RuntimeError:
+        return f"Unexpected {type(exc).__name__}: {text or 'no message'} (--show-traceback says where)"
+    if isinstance(exc, OSError) and exc.strerror and exc.filename is not None:
+        return f"{exc.strerror}: {exc.filename}"
+    return text or type(exc).__name__
+
+
+def _leave_stdout() -> None:
+    """Have nothing more written to the closed pipe, not even by the interpreter as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    if sys.stdout is not None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123

@@ -1,0 +1,185 @@
+"""Click types: the words of a command line to checked values, so that a mistake is reported with its option."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    import yarl
+    from click.shell_completion import CompletionItem
+
+    _ParamType = click.ParamType[Any]  # generic from click 8.4 on
+else:
+    _ParamType = click.ParamType
+
+_DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+class _Text(_ParamType):
+    """Text with a rule; ``words`` are what the shell completes, besides what the user types."""
+
+    words: tuple[str, ...] = ()
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
+
+
+class Job(_Text):
+    """A job's id, its name, or a ``job:`` URI; the platform says whether it exists."""
+
+    name = "job"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text or text != text.strip() or text.startswith("-"):
+            self.fail(f"{text!r} is not a job's id, name or job: URI", param, ctx)
+        return text
+
+
+class Image(_Text):
+    """An image to run; ``host`` is no container at all."""
+
+    name = "image"
+    words = ("host",)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text or any(char.isspace() for char in text):
+            self.fail(f"{text!r} is not an image", param, ctx)
+        return text
+
+
+class JobName(_Text):
+    """A name for a new job."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from neuro_sdk import JOB_NAME, IllegalArgumentError
+
+        try:
+            return JOB_NAME.check(str(value))
+        except IllegalArgumentError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+class Env(_Text):
+    """``NAME=VALUE``, or ``NAME`` alone for the local value."""
+
+    name = "var=val"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        name, _, rest = text.partition("=")
+        if not name or any(char.isspace() for char in name) or "\0" in rest:
+            self.fail(f"{text!r} is neither NAME=VALUE nor NAME", param, ctx)
+        return text
+
+
+class Duration(_Text):
+    """``1d2h3m4s`` with any part missing, as seconds; ``0`` is none."""
+
+    name = "timedelta"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        seconds = parse_duration(str(value))
+        if seconds is None:
+            self.fail(f"{value!r} is not a time such as 1d2h3m4s, 90m or 0", param, ctx)
+        return seconds
+
+
+class Moment(_Text):
+    """An ISO 8601 date or time, or an age such as ``1d2h``; without a zone it is local time."""
+
+    name = "date_or_timedelta"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        age = parse_duration(str(value))
+        if age is not None:
+            return datetime.now().astimezone() - timedelta(seconds=age)
+        try:
+            return datetime.fromisoformat(str(value)).astimezone()
+        except ValueError:
+            self.fail(f"{value!r} is neither a date such as 2026-01-31 nor an age such as 1d2h", param, ctx)
+
+
+class Seconds(_Text):
+    """A number of seconds, more than none."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 < seconds < 1e9:
+            self.fail(f"{value!r} is not a number of seconds above 0", param, ctx)
+        return seconds
+
+
+class PlatformUrl(_Text):
+    """The address of a platform's API."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> yarl.URL:
+        import yarl
+
+        try:
+            url = yarl.URL(str(value))
+            host, _ = url.host, url.port
+        except ValueError:
+            host = None
+        if not host or url.scheme not in ("http", "https"):
+            self.fail(f"{str(value)!r} is not an address such as http://127.0.0.1:8080/api/v1", param, ctx)
+        return url
+
+
+JOB = Job()
+IMAGE = Image()
+JOB_NAME = JobName()
+ENV = Env()
+DURATION = Duration()
+MOMENT = Moment()
+SECONDS = Seconds()
+URL = PlatformUrl()
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of ``1d2h3m4s`` or ``0``; ``None`` when it is no such text."""
+    if text == "0":
+        return 0.0
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+def command_line(words: tuple[str, ...]) -> str | None:
+    """The words of a command as the platform takes them: one as it is, several quoted and joined, none as none."""
+    import shlex
+
+    if len(words) != 1:
+        return shlex.join(words) or None
+    try:
+        shlex.split(words[0])
+    except ValueError as exc:
+        raise click.UsageError(f"The command {words[0]!r} cannot be split into words: {exc}") from exc
+    return words[0]

@@ -1,0 +1,102 @@
+"""Standard input and output as the event loop needs them: bytes, one chunk at a time, blocking nothing.
+
+The descriptors are left in blocking mode, because other processes share them (a shell, a pager): only what is known
+not to block is read or written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import select
+import stat
+from collections.abc import Callable
+from typing import Final
+
+CHUNK: Final = 64 * 1024
+_SAFE: Final = 4096  # what a pipe that is ready takes without blocking, however full it is otherwise
+
+Add = Callable[..., None]
+Remove = Callable[[int], bool]
+
+
+class Source:
+    """Where input comes from."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._waits = _can_wait(fd)
+
+    async def read(self) -> bytes:
+        """The next bytes; nothing at the end, also when whoever wrote them, or the terminal, has gone."""
+        if self._waits:
+            loop = asyncio.get_running_loop()
+            await _ready(self._fd, loop.add_reader, loop.remove_reader)
+        try:
+            return os.read(self._fd, CHUNK)
+        except OSError as exc:
+            if exc.errno in (errno.EIO, errno.EBADF):
+                return b""
+            if exc.errno == errno.EAGAIN:
+                return await self.read()  # somebody else was quicker
+            raise
+
+
+class Sink:
+    """Where output goes."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._waits = _can_wait(fd)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it; returns when the last byte has been taken."""
+        left = memoryview(data)
+        while left:
+            if not self._waits:
+                left = left[os.write(self._fd, left) :]
+                continue
+            if select.select((), (self._fd,), (), 0)[1]:
+                with contextlib.suppress(BlockingIOError):  # another process made it non-blocking
+                    left = left[os.write(self._fd, left[:_SAFE]) :]
+                    continue
+            loop = asyncio.get_running_loop()
+            await _ready(self._fd, loop.add_writer, loop.remove_writer)
+
+
+def has_input(fd: int = 0) -> bool:
+    """Whether something can be read there that is worth passing on: open, no terminal, not the null device."""
+    try:
+        status = os.fstat(fd)
+        null = os.stat(os.devnull)  # noqa: PTH116 - compared by device number
+        os.read(fd, 0)  # open for writing only, as some supervisors leave it: no input
+    except OSError:
+        return False
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev == null.st_rdev:
+        return False
+    return not os.isatty(fd)
+
+
+def _can_wait(fd: int) -> bool:
+    """Regular files and some devices are always ready, and cannot be waited for."""
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode):
+        return False
+    return not (stat.S_ISCHR(mode) and not os.isatty(fd))
+
+
+async def _ready(fd: int, add: Add, remove: Remove) -> None:
+    ready = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    add(fd, wake)
+    try:
+        await ready
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            remove(fd)

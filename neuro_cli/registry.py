@@ -1,0 +1,101 @@
+"""The command tree as data: what there is, in the order of the help, without importing any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+
+class Entry(NamedTuple):
+    """A command, or a group when other paths begin with its own; ``help`` is its one line in listings."""
+
+    help: str
+    hidden: bool = False
+    shortcut_of: str | None = None  # the path of the command that this is another name for
+
+
+def _shortcut(target: str, *, hidden: bool = False) -> Entry:
+    return Entry(_TREE[target].help, hidden, target)
+
+
+_TREE: Final[dict[str, Entry]] = {
+    "job": Entry("Run programs, watch them, talk to them."),
+    "job run": Entry("Start a program on the platform, see its output, exit as it does."),
+    "job ls": Entry("List jobs."),
+    "job status": Entry("Show all about one job."),
+    "job logs": Entry("Print what a job wrote."),
+    "job exec": Entry("Run one more command inside a running job."),
+    "job attach": Entry("Connect to a running job's program."),
+    "job kill": Entry("Stop jobs."),
+    "config": Entry("Log in and out, look at clusters, choose one."),
+    "config login": Entry("Log in to a platform."),
+    "config login-headless": Entry("Log in where there is no browser: over SSH, in a container."),
+    "config login-with-token": Entry("Log in with a token that you already have."),
+    "config logout": Entry("Forget the login."),
+    "config show": Entry("Show who you are, where, and what the cluster offers."),
+    "config show-token": Entry("Print the token that requests carry."),
+    "config get-clusters": Entry("Ask the platform for its clusters, and list them."),
+    "config switch-cluster": Entry("Choose the cluster that commands work on."),
+    "platform": Entry("Run the platform that comes with neuro, on this machine."),
+    "platform up": Entry("Start the platform; do nothing if it runs already."),
+    "platform down": Entry("Stop the platform; its jobs run on."),
+    "platform status": Entry("Say whether the platform runs, and where."),
+    "platform logs": Entry("Print the platform's own log."),
+    "platform user": Entry("Manage who may log in to the platform."),
+    "platform user add": Entry("Add a user who logs in with a password."),
+    "platform user ls": Entry("List the users."),
+    "platform user rm": Entry("Remove a user."),
+    "platform user passwd": Entry("Give a user a new password."),
+    "platform token": Entry("Manage tokens for scripts and services."),
+    "platform token create": Entry("Make a token and print it, once."),
+    "platform token ls": Entry("List a user's tokens, without their secrets."),
+    "platform token revoke": Entry("Make a token worthless."),
+    "completion": Entry("Have the shell complete commands and options."),
+    "completion generate": Entry("Print the code that a shell needs to complete neuro."),
+    "completion patch": Entry("Add that code to the shell's profile."),
+    "help": Entry("Explain a command or a topic."),
+}
+
+for _name, _target in {
+    "run": "job run",
+    "ps": "job ls",
+    "status": "job status",
+    "logs": "job logs",
+    "exec": "job exec",
+    "attach": "job attach",
+    "kill": "job kill",
+    "login": "config login",
+    "logout": "config logout",
+}.items():
+    _TREE[_name] = _shortcut(_target)
+for _name, _target in {"job list": "job ls", "job monitor": "job logs"}.items():
+    _TREE[_name] = _shortcut(_target, hidden=True)
+
+TREE: Final[Mapping[str, Entry]] = _TREE
+
+TOPICS: Final[Mapping[str, str]] = {
+    "exit-codes": "What a command's exit code says.",
+    "output": "Tables, JSON, YAML; what goes to which stream.",
+    "ps-format": "How to choose the columns of job lists.",
+    "user-config": "Files with defaults for you and for a project.",
+}
+
+
+def children(path: str) -> Iterator[tuple[str, Entry]]:
+    """The last words and entries right below a group; the root's path is empty."""
+    depth = len(path.split())
+    for other, entry in TREE.items():
+        words = other.split()
+        if len(words) == depth + 1 and " ".join(words[:depth]) == path:
+            yield words[-1], entry
+
+
+def is_group(path: str) -> bool:
+    """Whether other commands lie below this one."""
+    return any(other.startswith(path + " ") for other in TREE)
+
+
+def module(path: str) -> str:
+    """Where a command lives: the command line is the path."""
+    path = TREE[path].shortcut_of or path
+    return "neuro_cli.commands." + path.replace("-", "_").replace(" ", ".")

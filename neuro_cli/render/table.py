@@ -1,0 +1,145 @@
+"""Tables that begin to appear before all their rows are known."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+BATCH: Final = 100  # rows that decide how wide the columns are
+_GAP: Final = "  "
+_SGR: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: how to get its cell from a thing, and its shape.
+
+    A cell of several lines is one row of the table on a terminal, and one line with ``/`` between them elsewhere.
+    """
+
+    title: str
+    cell: Callable[[Any], Sequence[str]]
+    align: Literal["left", "right", "center"] = "left"
+    min: int = 0
+    max: int | None = None
+
+
+async def draw(
+    columns: Sequence[Column], things: AsyncIterable[Any], *, width: int | None, color: bool
+) -> AsyncIterator[str]:
+    """The table in pieces: the first rows decide the widths, the others follow one by one.
+
+    ``width`` is that of the terminal; ``None`` is a pipe, where nothing is cut.
+    """
+    batch: list[list[list[str]]] = []
+    widths: list[int] | None = None
+    limits: Sequence[int | None] = [column.max for column in columns]
+    async for thing in things:
+        cells = [_cell(column, thing, stacked=width is not None) for column in columns]
+        if widths is not None:
+            yield _row(columns, widths, limits, cells)
+            continue
+        batch.append(cells)
+        if len(batch) == BATCH:
+            widths = fit(columns, batch, width)
+            limits = limits if width is None else widths
+            yield _head(columns, widths, color=color)
+            yield "".join(_row(columns, widths, limits, row) for row in batch)
+    if widths is None:
+        widths = fit(columns, batch, width)
+        limits = limits if width is None else widths
+        yield _head(columns, widths, color=color)
+        yield "".join(_row(columns, widths, limits, row) for row in batch)
+
+
+def rows(columns: Sequence[Column], things: Iterable[Any], *, color: bool) -> str:
+    """A small table at once, nothing cut, without the last line end."""
+    cells = [[_cell(column, thing, stacked=False) for column in columns] for thing in things]
+    widths = fit(columns, cells, None)
+    limits = [column.max for column in columns]
+    lines = [_head(columns, widths, color=color), *(_row(columns, widths, limits, row) for row in cells)]
+    return "".join(lines).rstrip("\n")
+
+
+def fit(columns: Sequence[Column], cells: Sequence[Sequence[Sequence[str]]], width: int | None) -> list[int]:
+    """How wide each column is; on a terminal the widest give way until all fit."""
+    widths = [
+        max(column.min, display_width(column.title), *(display_width(line) for row in cells for line in row[at]), 0)
+        for at, column in enumerate(columns)
+    ]
+    widths = [
+        max(column.min, wide if column.max is None else min(wide, column.max))
+        for column, wide in zip(columns, widths, strict=True)
+    ]
+    if width is not None:
+        room = width - len(_GAP) * (len(columns) - 1)
+        while sum(widths) > room and max(widths) > 8:
+            # The last of the widest: that is the command, of which the beginning says most.
+            at = max(range(len(widths)), key=lambda n: (widths[n], n))
+            widths[at] -= 1
+    return widths
+
+
+def display_width(text: str) -> int:
+    """Places that a text takes on a terminal; colours take none, East Asian characters two."""
+    if "\x1b" in text:
+        text = _SGR.sub("", text)
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def _cell(column: Column, thing: Any, *, stacked: bool) -> list[str]:
+    lines = [line for line in column.cell(thing) if line]
+    return lines if stacked or len(lines) < 2 else ["/".join(lines)]
+
+
+def _head(columns: Sequence[Column], widths: Sequence[int], *, color: bool) -> str:
+    line = _row(columns, widths, widths, [[column.title] for column in columns])
+    return f"\x1b[1m{line[:-1]}\x1b[0m\n" if color else line
+
+
+def _row(
+    columns: Sequence[Column],
+    widths: Sequence[int],
+    limits: Sequence[int | None],
+    cells: Sequence[Sequence[str]],
+) -> str:
+    height = max(1, *(len(cell) for cell in cells))
+    text = ""
+    for at in range(height):
+        parts = (
+            _place(column, width, limit, cell[at] if at < len(cell) else "")
+            for column, width, limit, cell in zip(columns, widths, limits, cells, strict=True)
+        )
+        text += _GAP.join(parts).rstrip() + "\n"
+    return text
+
+
+def _place(column: Column, width: int, limit: int | None, text: str) -> str:
+    wide = display_width(text)
+    if limit is not None and wide > limit:
+        return _cut(text, limit)
+    space = " " * (width - wide)
+    match column.align:
+        case "right":
+            return space + text
+        case "center":
+            half = len(space) // 2
+            return space[:half] + text + space[half:]
+        case _:
+            return text + space
+
+
+def _cut(text: str, width: int) -> str:
+    if "\x1b" in text:
+        text = _SGR.sub("", text)
+    kept = text[:width]
+    while display_width(kept) > width - 1:
+        kept = kept[:-1]
+    return kept + "…" + " " * (width - 1 - display_width(kept))
