@@ -34,7 +34,7 @@ own: `history.exit_code`.
 
 def exit_codes() -> str:
     """The table of `neuro_cli/exits.py`."""
-    rows = "\n".join(f"| {row.code} | {row.meaning} |" for row in exits.TABLE)
+    rows = "\n".join("| {} | {} |".format(row.code, row.meaning.replace("|", "\\|")) for row in exits.TABLE)
     return _EXIT_CODES.format(rows=rows, signals=exits.SIGNALS.partition(": ")[2].capitalize())
 
 
