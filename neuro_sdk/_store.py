@@ -174,7 +174,7 @@ class Store:
 
     def _has_strangers(self) -> bool:
         try:
-            return any(entry.name not in _OURS for entry in os.scandir(self.path))
+            return any(entry.name not in _OURS for entry in self.path.iterdir())
         except OSError as exc:
             raise ConfigError(f"Cannot read the config folder {self.path}: {exc.strerror}") from exc
 
