@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from neuro_sdk.errors import PlatformError
+
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43,128}")
 
 
 def secret(path: Path) -> str:
@@ -26,7 +30,7 @@ def secret(path: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    with path.open("r", encoding="ascii") as file:
+    with path.open("r", encoding="ascii", errors="replace") as file:
         status = os.fstat(file.fileno())
         if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
             raise PlatformError(
@@ -34,7 +38,7 @@ def _read(path: Path) -> str:
                 "have read it, remove it otherwise (a new one is made, and everybody logs in again)"
             )
         text = file.read().strip()
-    if len(text) < 43:
+    if not _SECRET.fullmatch(text):
         raise PlatformError(f"{path} is damaged: remove it (a new one is made, and everybody logs in again)")
     return text
 

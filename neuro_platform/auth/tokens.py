@@ -46,6 +46,8 @@ class Signer:
 
     def read(self, token: str) -> Claims:
         """The claims of a token that we signed, also of an expired one; anything else raises."""
+        if not token.isascii():
+            raise AuthenticationError("The token is malformed: run `neuro login`")
         try:
             claims = jwt.decode(
                 token,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -38,6 +39,7 @@ PUBLIC: Final = frozenset(
 SOFT: Final = frozenset({f"{API}/config"})
 
 QUERY_TOKEN: Final = "neuro-auth-token"  # noqa: S105  (the name of a query parameter)
+_HOST: Final = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(:[0-9]{1,5})?")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _WILDCARDS: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (not a bind)
 
@@ -132,13 +134,8 @@ class AccessLogger(AbstractAccessLogger):
 
 def host_name(header: str) -> str | None:
     """The name in a ``Host`` header, without port and brackets; None when it is no such thing."""
-    try:
-        url = URL(f"http://{header}")
-        if url.user is not None or url.raw_path != "/" or url.query_string or url.fragment or "\\" in header:
-            return None
-        return url.host.lower() if url.host else None
-    except ValueError:
-        return None
+    found = _HOST.fullmatch(header)
+    return (found["address"] or found["name"]).lower() if found else None
 
 
 def _is_ours(name: str, settings: Settings) -> bool:
