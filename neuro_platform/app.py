@@ -38,6 +38,7 @@ class Platform:
     auth: Auth
     clusters: Clusters
     jobs: Jobs
+    streams: Streams
     reconciler: Reconciler
 
 
@@ -58,7 +59,9 @@ async def open_platform(settings: Settings, engines: Mapping[str, Engine] | None
         reconciler = Reconciler(store, clusters, settings.jobs, logins)
         stack.push_async_callback(reconciler.close)
         await reconciler.open()
-        yield Platform(settings, database, auth_service, clusters, Jobs(store, clusters, settings.jobs), reconciler)
+        jobs_service = Jobs(store, clusters, settings.jobs)
+        streams = Streams(jobs_service)
+        yield Platform(settings, database, auth_service, clusters, jobs_service, streams, reconciler)
 
 
 async def open_database(settings: Settings) -> Database:
@@ -74,7 +77,7 @@ def make_app(platform: Platform) -> web.Application:
     app[auth_key] = platform.auth
     app[clusters_key] = platform.clusters
     app[jobs_key] = platform.jobs
-    app[streams_key] = Streams(platform.jobs)
+    app[streams_key] = platform.streams
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
     for module in (config, auth, jobs, monitoring):

@@ -29,6 +29,7 @@ from neuro_sdk.wire.streams import Exit, Size
 SILENCE: Final = 30.0  # seconds without a sign of life (they come every 10), after which a connection is lost
 AHEAD: Final = 1024 * 1024  # bytes of output kept for a reader, and of input until it has arrived
 
+_FIRST_PIECE: Final = 16 * 1024  # of input on a new connection, then doubling: one that soon breaks carries some, too
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 
@@ -308,6 +309,7 @@ class _Outbox:
         self._connected = False
         self._eof_sent = False
         self._begun = False
+        self._piece = _FIRST_PIECE
 
     @property
     def held(self) -> int:
@@ -321,6 +323,7 @@ class _Outbox:
     def disconnected(self) -> None:
         """A new connection: the other side will first say what it has."""
         self._connected = self._eof_sent = False
+        self._piece = _FIRST_PIECE
 
     def ack(self, offset: int) -> None:
         """The other side has everything before ``offset``."""
@@ -346,7 +349,8 @@ class _Outbox:
             return None
         at = self._sent - self._start
         if at < len(self._kept):
-            data = bytes(self._kept[at : at + CHUNK])
+            data = bytes(self._kept[at : at + self._piece])
+            self._piece = min(self._piece * 2, CHUNK)
             self._sent += len(data)
             return Frame(Kind.STDIN, self._sent - len(data), data)
         if self.ended and not self._eof_sent:

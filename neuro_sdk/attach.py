@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import uuid
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol
@@ -39,7 +39,7 @@ class Places(Protocol):
         """The base of chapter 6 of the API."""
 
 
-class Streams(ABC):
+class Streams:  # not an ABC: the parts of a client have a metaclass of their own
     """The part of :class:`~neuro_sdk.jobs.Jobs` that has to do with streams."""
 
     def __init__(self, core: Core, places: Places) -> None:
@@ -76,7 +76,8 @@ class Streams(ABC):
     ) -> AsyncIterator[StdStream]:
         """Connect to the job's standard streams; with ``logs`` its output from the beginning, else from now on.
 
-        Leaving the block lets go of the job, which runs on. After the end ``exit_code`` of the stream is the job's.
+        A pending job may be attached to: its output comes when it has started. Leaving the block lets go of the job,
+        which runs on. After the end ``exit_code`` of the stream is the job's.
         """
         if FEATURE in self._core.features:
 
@@ -101,6 +102,7 @@ class Streams(ABC):
         async def end() -> int | None:
             return await self._end_of_job(id)
 
+        await self._not_pending(id)
         async with self._core.ws_connect(self._url(id, "attach"), params=params) as socket:
             yield PlainStream(socket, f"job {id}", resize=resize, end=end)
 
@@ -214,6 +216,10 @@ class Streams(ABC):
         except BROKEN as exc:
             raise StreamLost(f"The log of {id} broke off: {exc}") from exc
         await self._end_of_job(id)
+
+    async def _not_pending(self, id: str) -> None:  # noqa: A002
+        while (await self.status(id)).status.is_pending:  # noqa: ASYNC110 - it is elsewhere that it happens
+            await asyncio.sleep(POLL)
 
     async def _end_of_job(self, id: str) -> int | None:  # noqa: A002
         deadline = asyncio.get_running_loop().time() + PATIENCE

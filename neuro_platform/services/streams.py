@@ -6,7 +6,7 @@ import asyncio
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,11 @@ class Streams:
         self._cut.set()
         for watch in self._watches.values():
             watch.wake()
+
+    @property
+    def watched(self) -> Mapping[str, int]:
+        """The jobs whose output is being followed as it grows, and how many follow each."""
+        return {job_id: watch.followers for job_id, watch in self._watches.items()}
 
     @property
     def closing(self) -> bool:

@@ -108,7 +108,9 @@ async def exec_create(request: web.Request) -> web.Response:
     """Prepare a command beside the job's program (6.5)."""
     order = await read(request, ExecOrder)
     argv = _words(order)
-    exec_id = order.exec_id or uuid.uuid4().hex + ("" if order.stdin else _NO_INPUT)
+    exec_id = order.exec_id
+    if exec_id is None:
+        exec_id = uuid.uuid4().hex + ("" if order.stdin else _NO_INPUT)
     if not _EXEC_ID.fullmatch(exec_id):
         raise IllegalArgumentError("An exec_id has 1 to 64 letters, digits, dots, dashes or underscores")
     placed, engine, handle = await _running(request)

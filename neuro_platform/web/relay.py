@@ -14,7 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from neuro_platform.engines.base import Channel
 from neuro_platform.services.streams import HEARTBEAT
 from neuro_sdk.errors import IllegalArgumentError, NeuroError
-from neuro_sdk.wire.frames import SUBPROTOCOL, Frame, Kind, pack, unpack
+from neuro_sdk.wire.frames import CHUNK, SUBPROTOCOL, Frame, Kind, pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ OUTPUT: Final = frozenset({Kind.STDOUT, Kind.STDERR})
 
 _HEARTBEAT: Final = 10.0  # seconds between WebSocket pings
 _CLOSING: Final = 5.0  # seconds for a client to say goodbye
+_FIRST_PIECE: Final = 16 * 1024  # bytes in a message, then doubling: a line that soon breaks carries some, too
 _AHEAD: Final = 2 * 1024 * 1024  # bytes of input; more than our own client sends unacknowledged
 
 
@@ -62,12 +63,18 @@ class FramedPeer:
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
+        self._piece = _FIRST_PIECE
 
     async def begin(self, offset: int) -> None:
         await self.send(Frame(Kind.ACK, offset, b""))
 
     async def send(self, frame: Frame) -> None:
-        await self._socket.send_bytes(pack(*frame))
+        kind, offset, data = frame
+        while len(data) > self._piece:
+            await self._socket.send_bytes(pack(kind, offset, data[: self._piece]))
+            offset, data = offset + self._piece, data[self._piece :]
+            self._piece = min(self._piece * 2, CHUNK)
+        await self._socket.send_bytes(pack(kind, offset, data))
 
     def read(self, message: bytes) -> Frame:
         try:

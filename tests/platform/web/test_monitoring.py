@@ -1,0 +1,800 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from neuro_platform.engines.fake import FakeEngine
+from neuro_sdk.wire.frames import CONTENT_TYPE, SUBPROTOCOL, Frame, Kind, Unpacker, pack, unpack
+from neuro_sdk.wire.jobs import JobDescription, JobStatus
+from tests.conftest import Platform, running_platform
+
+T = TypeVar("T")
+Socket = Any  # aiohttp.ClientWebSocketResponse, which newer releases want parameters for
+
+FRAMES = {"Accept": CONTENT_TYPE}
+SECONDS = 10.0
+
+
+class Caller:
+    """A client without any of our client's cleverness."""
+
+    def __init__(self, platform: Platform, session: aiohttp.ClientSession) -> None:
+        self.platform = platform
+        self.engine = platform.engine
+        self.session = session
+
+    def url(self, *segments: str) -> URL:
+        return self.platform.url.joinpath("monitoring", *segments)
+
+    async def submit(self, *, restart_policy: str = "never", **container: Any) -> str:
+        """Start a job, return its id."""
+        resources = {"cpu": 0.1, "memory_mb": 16}
+        document = {
+            "container": {"image": "host", "command": "program", "resources": resources, **container},
+            "restart_policy": restart_policy,
+        }
+        job = await self.platform.parts.jobs.submit(self.platform.user, document)
+        return job.id
+
+    async def run(self, **container: Any) -> str:
+        """Start a job, return its id when its program runs or is over."""
+        job = await self.submit(**container)
+        await self.until(lambda seen: not seen.status.is_pending, job)
+        return job
+
+    async def until(self, true: Callable[[JobDescription], bool], job: str) -> JobDescription:
+        async def look() -> JobDescription | None:
+            seen = await self.platform.parts.jobs.get(self.platform.user, job)
+            return seen if true(seen) else None
+
+        return await eventually(look)
+
+    async def end(self, job: str, code: int = 0, attempt: int = 1) -> JobDescription:
+        self.engine.finish(f"{job}.{attempt}", code)
+        return await self.until(lambda seen: seen.status.is_finished, job)
+
+    async def get(self, url: URL, headers: Mapping[str, str] | None = None) -> bytes:
+        async with self.session.get(url, headers=headers) as response:
+            assert response.status == 200
+            return await response.read()
+
+    async def frames(self, job: str, **query: str) -> list[Frame]:
+        body = await self.get(self.url(job, "log") % query, FRAMES)
+        return list(Unpacker().feed(body))
+
+    def socket(self, url: URL, *, framed: bool = False) -> aiohttp.client._WSRequestContextManager:
+        return self.session.ws_connect(url, protocols=[SUBPROTOCOL] if framed else [])
+
+    async def refusal(self, url: URL, *, framed: bool = False) -> tuple[int, Mapping[str, Any]]:
+        """Status and ``X-Error`` of a handshake that is to fail."""
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await self.socket(url, framed=framed)
+        assert caught.value.headers is not None
+        return caught.value.status, json.loads(caught.value.headers["X-Error"])
+
+
+async def eventually(look: Callable[[], Awaitable[T | None]]) -> T:
+    async with asyncio.timeout(SECONDS):
+        while (found := await look()) is None:
+            await asyncio.sleep(0.005)
+        return found
+
+
+@pytest.fixture
+async def caller(platform: Platform) -> AsyncIterator[Caller]:
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {platform.token}"}) as session:
+        yield Caller(platform, session)
+
+
+def output(frames: list[Frame]) -> bytes:
+    return b"".join(frame.data for frame in frames if frame.kind in (Kind.STDOUT, Kind.STDERR))
+
+
+def last(frames: list[Frame]) -> Mapping[str, Any]:
+    assert frames[-1].kind == Kind.EXIT
+    said: Mapping[str, Any] = json.loads(frames[-1].data)
+    return said
+
+
+async def message(socket: Socket) -> bytes | None:
+    """The next message of the server, ``None`` when it has closed."""
+    got = await socket.receive(timeout=SECONDS)
+    return got.data if got.type is aiohttp.WSMsgType.BINARY else None
+
+
+async def messages(socket: Socket) -> list[bytes]:
+    """All of them to the end."""
+    found = []
+    while (one := await message(socket)) is not None:
+        found.append(one)
+    return found
+
+
+async def next_frame(socket: Socket, kind: Kind) -> Frame:
+    while (one := await message(socket)) is not None:
+        if (frame := unpack(one)).kind == kind:
+            return frame
+    raise AssertionError(f"The server closed without {kind.name}")
+
+
+# Logs
+
+
+async def test_a_log_is_the_bytes_that_the_job_wrote(caller: Caller) -> None:
+    caller.engine.will(output=b"\xff\x00 one\ntwo")
+    job = await caller.run()
+
+    async with caller.session.get(caller.url(job, "log")) as response:
+        body = await response.read()
+
+    assert body == b"\xff\x00 one\ntwo"
+    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.headers["Transfer-Encoding"] == "chunked"
+    assert "Content-Encoding" not in response.headers
+
+
+async def test_a_log_is_followed_until_the_job_is_finished(caller: Caller) -> None:
+    caller.engine.will(output=b"first ", hold=True)
+    job = await caller.run()
+
+    async with caller.session.get(caller.url(job, "log")) as response:
+        assert await response.content.readexactly(6) == b"first "
+        caller.engine.write(f"{job}.1", b"second")
+        assert await response.content.readexactly(6) == b"second"
+        caller.engine.finish(f"{job}.1", 3)
+        assert await response.content.read() == b""
+
+    assert (await caller.until(lambda seen: True, job)).status is JobStatus.FAILED
+
+
+async def test_the_log_of_a_pending_job_is_open_and_waits(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    await caller.run(resources={"cpu": 8, "memory_mb": 16})
+    waiting = await caller.submit(resources={"cpu": 8, "memory_mb": 16})
+
+    async with caller.session.get(caller.url(waiting, "log")) as response:
+        assert response.status == 200
+        await caller.platform.parts.jobs.kill(caller.platform.user, waiting)
+        assert await response.content.read() == b""
+
+
+async def test_the_log_of_a_job_without_output_ends(caller: Caller) -> None:
+    job = await caller.run()
+
+    assert await caller.get(caller.url(job, "log")) == b""
+    assert output(await caller.frames(job)) == b""
+
+
+async def test_frames_number_the_log_and_end_with_the_exit(caller: Caller) -> None:
+    caller.engine.will(output=b"0123456789", exit_code=7)
+    job = await caller.run()
+    await caller.until(lambda seen: seen.status.is_finished, job)
+
+    frames = await caller.frames(job)
+
+    assert [frame for frame in frames if frame.kind == Kind.STDOUT] == [Frame(Kind.STDOUT, 0, b"0123456789")]
+    assert frames[0].kind == Kind.PING
+    assert frames[-1].offset == 10
+    assert last(frames)["exit_code"] == 7
+    assert last(frames)["status"] == "failed"
+    assert last(frames)["reason"] == "Error"
+
+
+@pytest.mark.parametrize("offset", [0, 1, 9, 10])
+async def test_frames_begin_at_the_offset_that_is_asked_for(caller: Caller, offset: int) -> None:
+    caller.engine.will(output=b"0123456789")
+    job = await caller.run()
+
+    frames = await caller.frames(job, offset=str(offset))
+
+    assert output(frames) == b"0123456789"[offset:]
+
+
+async def test_a_large_log_comes_in_frames_of_a_bounded_size(caller: Caller) -> None:
+    log = bytes(range(256)) * 12_000
+    caller.engine.will(output=log)
+    job = await caller.run()
+
+    body = await caller.get(caller.url(job, "log"), FRAMES)
+    frames = list(Unpacker().feed(body))
+
+    assert output(frames) == log
+    assert max(len(frame.data) for frame in frames) <= 256 * 1024
+
+
+async def test_without_following_there_is_what_there_is_now(caller: Caller) -> None:
+    caller.engine.will(output=b"so far", hold=True)
+    job = await caller.run()
+
+    frames = await caller.frames(job, follow="0")
+
+    assert output(frames) == b"so far"
+    assert last(frames)["status"] == "running"
+    assert last(frames)["exit_code"] is None
+
+
+async def test_numbers_go_on_over_the_attempts_of_a_restarted_job(caller: Caller) -> None:
+    caller.engine.will(output=b"first", hold=True)
+    job = await caller.submit(restart_policy="on-failure")
+    await caller.until(lambda seen: seen.status.is_running, job)
+
+    async with caller.session.get(caller.url(job, "log") % {"offset": "2"}, headers=FRAMES) as response:
+        caller.engine.will(output=b"second", exit_code=0)
+        caller.engine.finish(f"{job}.1", 1)
+        frames = list(Unpacker().feed(await response.content.read()))
+
+    assert [frame for frame in frames if frame.kind == Kind.STDOUT] == [
+        Frame(Kind.STDOUT, 2, b"rst"),
+        Frame(Kind.STDOUT, 5, b"second"),
+    ]
+    assert last(frames)["status"] == "succeeded"
+    assert output(await caller.frames(job, offset="4")) == b"tsecond"
+
+
+async def test_standard_error_is_told_from_standard_output(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run(stdin=True)
+    for number in range(40):
+        caller.engine.write(f"{job}.1", b"%d," % number, stderr=number % 3 == 0)
+    await caller.end(job)
+    everything = b"".join(b"%d," % number for number in range(40))
+
+    for offset in (0, 1, 50, len(everything) - 1):
+        frames = await caller.frames(job, offset=str(offset))
+
+        assert output(frames) == everything[offset:]
+        errors = b"".join(frame.data for frame in frames if frame.kind == Kind.STDERR)
+        assert b",1," not in errors
+        if not offset:
+            assert errors == b"".join(b"%d," % number for number in range(0, 40, 3))
+
+
+async def test_many_followers_share_one_watch_and_leave_none_behind(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+    streams = caller.platform.parts.streams
+
+    followers = [asyncio.create_task(caller.frames(job)) for _ in range(10)]
+    await eventually(lambda: _when(streams.watched == {job: 10}))
+    caller.engine.write(f"{job}.1", b"to all")
+    await caller.end(job)
+
+    assert {output(frames) for frames in await asyncio.gather(*followers)} == {b"to all"}
+    await eventually(lambda: _when(not streams.watched))
+
+
+async def test_a_client_that_went_away_is_noticed(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_platform.services.streams.HEARTBEAT", 0.05)
+    caller.engine.will(hold=True)
+    job = await caller.run()
+    streams = caller.platform.parts.streams
+
+    for headers in ({}, FRAMES):
+        async with caller.session.get(caller.url(job, "log"), headers=headers) as response:
+            await eventually(lambda: _when(job in streams.watched))
+            response.close()
+        await eventually(lambda: _when(not streams.watched))
+
+
+async def test_a_quiet_log_says_that_it_lives(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_platform.services.streams.HEARTBEAT", 0.02)
+    caller.engine.will(output=b"abc", hold=True)
+    job = await caller.run()
+
+    async with caller.session.get(caller.url(job, "log"), headers=FRAMES) as response:
+        head = await response.content.readexactly(13 + 13 + 3 + 2 * 13)
+
+    assert list(Unpacker().feed(head))[2:] == [Frame(Kind.PING, 3, b"")] * 2
+
+
+@pytest.mark.parametrize("headers", [{}, FRAMES])
+async def test_a_server_that_goes_down_ends_no_log(tmp_path: Path, headers: Mapping[str, str]) -> None:
+    engine = FakeEngine()
+    engine.will(output=b"so far", hold=True)
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as answers:
+        async with running_platform(tmp_path / "platform", {"local": engine}) as platform:
+            session.headers["Authorization"] = f"Bearer {platform.token}"
+            caller = Caller(platform, session)
+            job = await caller.run()
+            response = await answers.enter_async_context(session.get(caller.url(job, "log"), headers=headers))
+            assert await response.content.readany()
+
+        with pytest.raises(aiohttp.ClientError):
+            await response.content.read()
+
+
+# Attach, as old clients do it
+
+EVERYTHING = {"stdin": "1", "stdout": "1", "stderr": "1", "logs": "1"}
+PROBE = {"stdin": "1", "stdout": "0", "stderr": "0", "logs": "0"}
+
+
+async def test_v1_attach_replays_and_follows_with_the_stream_in_front(caller: Caller) -> None:
+    caller.engine.will(output=b"out", stderr=b"err", hold=True)
+    job = await caller.run(stdin=True)
+
+    async with caller.socket(caller.url(job, "attach") % EVERYTHING) as socket:
+        assert [await message(socket), await message(socket)] == [b"\x01out", b"\x02err"]
+        caller.engine.write(f"{job}.1", b"more")
+        assert await message(socket) == b"\x01more"
+        caller.engine.finish(f"{job}.1")
+        assert await message(socket) is None
+
+    assert socket.close_code == 1000
+    assert (await caller.until(lambda seen: True, job)).status is JobStatus.SUCCEEDED
+
+
+async def test_v1_attach_without_logs_begins_now(caller: Caller) -> None:
+    caller.engine.will(output=b"before", hold=True)
+    job = await caller.run()
+
+    async with caller.socket(caller.url(job, "attach") % {**EVERYTHING, "logs": "0"}) as socket:
+        caller.engine.write(f"{job}.1", b"after")
+        assert await message(socket) == b"\x01after"
+
+
+async def test_v1_attach_shows_the_streams_that_are_asked_for(caller: Caller) -> None:
+    caller.engine.will(output=b"out", stderr=b"err", hold=True)
+    job = await caller.run(stdin=True)
+
+    async with caller.socket(caller.url(job, "attach") % {**EVERYTHING, "stdout": "0"}) as socket:
+        assert await message(socket) == b"\x02err"
+
+
+async def test_v1_attach_takes_bare_input(caller: Caller) -> None:
+    caller.engine.will(echo=True)
+    job = await caller.run(tty=True)
+
+    async with caller.socket(caller.url(job, "attach") % EVERYTHING) as socket:
+        await socket.send_bytes(b"ls\n")
+        await socket.send_bytes(b"\xff\x00")
+        got = b""
+        while len(got) < 5:
+            got += (await message(socket) or b"")[1:]
+
+    assert got == b"ls\n\xff\x00"
+
+
+async def test_v1_attach_waits_for_a_pending_job_and_keeps_its_input(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    first = await caller.run(resources={"cpu": 8, "memory_mb": 16})
+    caller.engine.will(echo=True)
+    job = await caller.submit(resources={"cpu": 8, "memory_mb": 16}, stdin=True)
+
+    async with caller.socket(caller.url(job, "attach") % EVERYTHING) as socket:
+        await socket.send_bytes(b"early")
+        await caller.end(first)
+        assert await message(socket) == b"\x01early"
+
+
+async def test_v1_input_of_two_clients_arrives(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run(tty=True)
+
+    url = caller.url(job, "attach") % EVERYTHING
+    async with caller.socket(url) as one, caller.socket(url) as two:
+        for number, socket in enumerate([one, two, one, two], 1):
+            await socket.send_bytes(b"%d" % number)
+            await eventually(lambda number=number: _when(len(caller.engine.received(f"{job}.1")) == number))
+
+    assert caller.engine.received(f"{job}.1") == b"1234"
+
+
+async def test_v1_attach_to_a_program_without_input_takes_it_and_drops_it(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+
+    async with caller.socket(caller.url(job, "attach") % EVERYTHING) as socket:
+        await socket.send_bytes(b"nobody reads this")
+        caller.engine.write(f"{job}.1", b"here")
+        assert await message(socket) == b"\x01here"
+
+    assert caller.engine.received(f"{job}.1") == b""
+
+
+async def test_the_liveness_probe_is_taken_while_the_program_runs_and_refused_after(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+
+    async with caller.socket(caller.url(job, "attach") % PROBE) as socket:
+        caller.engine.finish(f"{job}.1")
+        assert await message(socket) is None
+    status, error = await caller.refusal(caller.url(job, "attach") % PROBE)
+
+    assert status == 404
+    assert job in error["error"]
+
+
+async def test_v1_attach_to_a_finished_job_is_taken_and_closed(caller: Caller) -> None:
+    caller.engine.will(output=b"long gone")
+    job = await caller.run()
+    await caller.until(lambda seen: seen.status.is_finished, job)
+
+    async with caller.socket(caller.url(job, "attach") % EVERYTHING) as socket:
+        assert await messages(socket) == []
+
+    assert socket.close_code == 1000
+
+
+async def test_v1_attach_to_nothing_is_refused(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+
+    status, error = await caller.refusal(caller.url(job, "attach") % {**PROBE, "stdin": "0"})
+
+    assert status == 400
+    assert "at least one" in error["error"]
+
+
+async def test_text_is_refused(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+
+    async with caller.socket(caller.url(job, "attach") % EVERYTHING) as socket:
+        await socket.send_str("hello")
+        assert await message(socket) is None
+
+    assert socket.close_code == 1008
+
+
+# Attach with frames
+
+
+async def test_attach_numbers_both_directions_and_says_the_end(caller: Caller) -> None:
+    caller.engine.will(output=b"hello", echo=True, exit_code=5)
+    job = await caller.run(stdin=True)
+
+    async with caller.socket(caller.url(job, "attach") % {"offset": "2", "stdin": "1"}, framed=True) as socket:
+        assert socket.protocol == SUBPROTOCOL
+        assert await next_frame(socket, Kind.STDOUT) == Frame(Kind.STDOUT, 2, b"llo")
+        await socket.send_bytes(pack(Kind.STDIN, 0, b"abc"))
+        await socket.send_bytes(pack(Kind.STDIN, 1, b"bcd"))
+        got = b""
+        while len(got) < 4:
+            frame = await next_frame(socket, Kind.STDOUT)
+            assert frame.offset == 5 + len(got)
+            got += frame.data
+        await socket.send_bytes(pack(Kind.EOF, 4))
+        end = await next_frame(socket, Kind.EXIT)
+        status = (await caller.until(lambda seen: True, job)).status
+        await socket.close()
+
+    assert got == b"abcd"
+    assert json.loads(end.data)["exit_code"] == 5
+    assert status is JobStatus.FAILED
+
+
+async def test_attach_says_what_input_has_arrived(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run(stdin=True)
+
+    async with caller.socket(caller.url(job, "attach") % {"stdin": "1"}, framed=True) as socket:
+        assert await next_frame(socket, Kind.ACK) == Frame(Kind.ACK, 0, b"")
+        await socket.send_bytes(pack(Kind.STDIN, 0, b"abc"))
+        assert await next_frame(socket, Kind.ACK) == Frame(Kind.ACK, 3, b"")
+    async with caller.socket(caller.url(job, "attach") % {"stdin": "1"}, framed=True) as socket:
+        assert await next_frame(socket, Kind.ACK) == Frame(Kind.ACK, 3, b"")
+
+
+async def test_attach_from_now_on_says_where_that_is(caller: Caller) -> None:
+    caller.engine.will(output=b"before", hold=True)
+    job = await caller.run()
+
+    async with caller.socket(caller.url(job, "attach") % {"offset": "now"}, framed=True) as socket:
+        assert await next_frame(socket, Kind.PING) == Frame(Kind.PING, 6, b"")
+        caller.engine.write(f"{job}.1", b"after")
+        assert await next_frame(socket, Kind.STDOUT) == Frame(Kind.STDOUT, 6, b"after")
+
+
+async def test_attach_to_a_finished_job_gives_its_output_and_the_end(caller: Caller) -> None:
+    caller.engine.will(output=b"all of it", exit_code=9)
+    job = await caller.run(stdin=True)
+    await caller.until(lambda seen: seen.status.is_finished, job)
+
+    async with caller.socket(caller.url(job, "attach") % {"stdin": "1"}, framed=True) as socket:
+        assert await next_frame(socket, Kind.STDOUT) == Frame(Kind.STDOUT, 0, b"all of it")
+        assert json.loads((await next_frame(socket, Kind.EXIT)).data)["exit_code"] == 9
+
+
+async def test_attach_carries_the_size_of_the_terminal(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run(tty=True)
+
+    for number, stdin in enumerate("01", 1):
+        async with caller.socket(caller.url(job, "attach") % {"stdin": stdin}, framed=True) as socket:
+            await socket.send_bytes(pack(Kind.RESIZE, 0, json.dumps({"height": 30, "width": number}).encode()))
+            await eventually(lambda number=number: _when(caller.engine.size(f"{job}.1") == (number, 30)))
+
+
+async def test_a_restart_of_the_program_makes_a_client_come_back(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.submit(restart_policy="always", stdin=True)
+    await caller.until(lambda seen: seen.status.is_running, job)
+
+    async with caller.socket(caller.url(job, "attach") % {"stdin": "1"}, framed=True) as socket:
+        await next_frame(socket, Kind.ACK)
+        caller.engine.finish(f"{job}.1", 1)
+        kinds = {unpack(one).kind for one in await messages(socket)}
+
+    assert Kind.EXIT not in kinds
+    assert socket.close_code == 1012
+
+
+async def test_what_is_no_frame_is_refused(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run(stdin=True)
+
+    async with caller.socket(caller.url(job, "attach") % {"stdin": "1"}, framed=True) as socket:
+        await socket.send_bytes(b"no frame")
+        await messages(socket)
+
+    assert socket.close_code == 1008
+
+
+async def test_a_server_that_goes_down_ends_no_attachment(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    engine.will(hold=True)
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as sockets:
+        async with running_platform(tmp_path / "platform", {"local": engine}) as platform:
+            session.headers["Authorization"] = f"Bearer {platform.token}"
+            caller = Caller(platform, session)
+            job = await caller.run(stdin=True)
+            url = caller.url(job, "attach") % {"stdin": "1"}
+            socket = await sockets.enter_async_context(caller.socket(url, framed=True))
+            await next_frame(socket, Kind.ACK)
+            reading = asyncio.create_task(messages(socket))
+
+        assert Kind.EXIT not in {unpack(one).kind for one in await reading}
+        assert socket.close_code == 1012
+
+
+# Exec
+
+
+async def test_v1_exec_runs_the_words_of_one_line(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    caller.engine.will_exec(output=b"listing", stderr=b"complaint", exit_code=3)
+    job = await caller.run()
+
+    created = await _exec_create(caller, job, {"command": "bash -lc 'ls -l'", "stdin": True})
+    exec_id = created["exec_id"]
+    async with caller.socket(caller.url(job, exec_id, "exec_start")) as socket:
+        got = await messages(socket)
+    state = json.loads(await caller.get(caller.url(job, exec_id, "exec_inspect")))
+
+    assert created["job_id"] == job
+    assert caller.engine.commands[0].argv == ["bash", "-lc", "ls -l"]
+    assert got == [b"\x01listing", b"\x02complaint"]
+    assert socket.close_code == 1000
+    assert state == {
+        "id": exec_id,
+        "running": False,
+        "exit_code": 3,
+        "job_id": job,
+        "tty": False,
+        "entrypoint": "bash",
+        "command": "-lc 'ls -l'",
+    }
+
+
+async def test_v1_exec_takes_bare_input(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    caller.engine.will_exec(echo=True)
+    job = await caller.run()
+
+    exec_id = (await _exec_create(caller, job, {"command": "cat", "stdin": True}))["exec_id"]
+    async with caller.socket(caller.url(job, exec_id, "exec_start")) as socket:
+        await socket.send_bytes(b"one")
+        assert await message(socket) == b"\x01one"
+        await socket.send_bytes(b"two")
+        assert await message(socket) == b"\x01two"
+
+
+async def test_v1_exec_without_input_finds_it_at_its_end(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    caller.engine.will_exec(echo=True, exit_code=4)
+    job = await caller.run()
+
+    exec_id = (await _exec_create(caller, job, {"command": "cat"}))["exec_id"]
+    async with caller.socket(caller.url(job, exec_id, "exec_start")) as socket:
+        assert await messages(socket) == []
+
+    assert json.loads(await caller.get(caller.url(job, exec_id, "exec_inspect")))["exit_code"] == 4
+
+
+async def test_preparing_a_command_twice_prepares_it_once(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+    order = {"argv": ["printf", "%s", "a b"], "exec_id": "chosen", "stdin": True}
+
+    first, second = await _exec_create(caller, job, order), await _exec_create(caller, job, order)
+
+    assert first == second == {"job_id": job, "exec_id": "chosen"}
+    assert [command.argv for command in caller.engine.commands] == [["printf", "%s", "a b"]]
+
+
+async def test_a_command_can_be_come_back_to(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    caller.engine.will_exec(output=b"0123456789", exit_code=6)
+    job = await caller.run()
+    await _exec_create(caller, job, {"argv": ["x"], "exec_id": "e"})
+    url = caller.url(job, "e", "exec_start")
+
+    async with caller.socket(url, framed=True) as socket:
+        assert await next_frame(socket, Kind.STDOUT) == Frame(Kind.STDOUT, 0, b"0123456789")
+    assert json.loads(await caller.get(caller.url(job, "e", "exec_inspect")))["running"]
+    async with caller.socket(url % {"offset": "4"}, framed=True) as socket:
+        assert await next_frame(socket, Kind.STDOUT) == Frame(Kind.STDOUT, 4, b"456789")
+        end = await next_frame(socket, Kind.EXIT)
+        await socket.send_bytes(pack(Kind.ACK, 10))
+        await socket.close()
+
+    assert json.loads(end.data)["exit_code"] == 6
+    await eventually(lambda: _not_running(caller, job, "e"))
+
+
+async def test_a_command_has_a_size(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    caller.engine.will_exec(hold=True)
+    job = await caller.run()
+    await _exec_create(caller, job, {"argv": ["vi"], "tty": True, "exec_id": "e"})
+
+    status, body = await _post(caller, caller.url(job, "e", "exec_resize") % {"w": "132", "h": "43"})
+
+    assert (status, body) == (200, b"null")
+
+
+# The rest
+
+
+async def test_the_terminal_of_a_job_has_a_size(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run(tty=True)
+
+    assert await _post(caller, caller.url(job, "resize") % {"w": "132", "h": "43"}) == (200, b"null")
+    assert caller.engine.size(f"{job}.1") == (132, 43)
+    assert await _post(caller, caller.url(job, "resize")) == (200, b"null")
+    assert caller.engine.size(f"{job}.1") == (80, 25)
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [({}, signal.SIGKILL), ({"signal": "SIGINT"}, 2), ({"signal": "usr1"}, signal.SIGUSR1), ({"signal": "15"}, 15)],
+)
+async def test_a_signal_goes_to_the_program(caller: Caller, query: Mapping[str, str], number: int) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+    program = caller.engine._tasks[f"{job}.1"]
+
+    assert await _post(caller, caller.url(job, "kill") % query) == (204, b"")
+
+    assert program.signals == [number]
+
+
+async def test_capacity_counts_further_jobs_by_preset(caller: Caller) -> None:
+    capacity = json.loads(await caller.get(caller.url("capacity")))
+
+    assert capacity
+    assert all(isinstance(count, int) and count >= 0 for count in capacity.values())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "words"),
+    [
+        ("GET", "log?offset=-1", "offset"),
+        ("GET", "log?offset=abc", "offset"),
+        ("GET", "log?offset=99", "7 bytes"),
+        ("GET", "log?follow=perhaps", "follow"),
+        ("GET", "attach?stdin=x", "stdin"),
+        ("POST", "resize?w=0", "'w'"),
+        ("POST", "resize?h=1e3", "'h'"),
+        ("POST", "e/exec_resize?w=80", "'h'"),
+        ("POST", "kill?signal=SIGNOTHING", "signal"),
+        ("POST", "kill?signal=99999", "signal"),
+        ("POST", "kill?signal=%F0%9F%92%A3", "signal"),
+        ("POST", "exec_create", "JSON"),
+    ],
+)
+async def test_bad_parameters_are_refused_with_a_sentence(caller: Caller, method: str, path: str, words: str) -> None:
+    caller.engine.will(output=b"7 bytes", hold=True)
+    job = await caller.run()
+    url = URL(f"{caller.url(job)}/{path}", encoded=True)
+
+    async with caller.session.request(method, url, headers=FRAMES) as response:
+        error = await response.json()
+
+    assert response.status == 400
+    assert words in error["error"]
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"command": "echo 'unbalanced"}, "split"),
+        ({"command": ""}, "which command"),
+        ({}, "which command"),
+        ({"argv": []}, "which command"),
+        ({"argv": ["a\0b"]}, "NUL"),
+        ({"argv": "ls"}, "argv"),
+        ({"command": "ls", "exec_id": "a/b"}, "exec_id"),
+        ({"command": "ls", "exec_id": ""}, "exec_id"),
+        (["ls"], "object"),
+    ],
+)
+async def test_a_bad_command_is_refused_with_a_sentence(caller: Caller, order: object, words: str) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+
+    async with caller.session.post(caller.url(job, "exec_create"), json=order) as response:
+        error = await response.json()
+
+    assert response.status == 400
+    assert words in error["error"]
+
+
+async def test_nothing_can_be_done_to_a_program_that_does_not_run(caller: Caller) -> None:
+    job = await caller.run()
+    await caller.until(lambda seen: seen.status.is_finished, job)
+
+    for path in ("resize", "kill", "e/exec_resize?w=1&h=1"):
+        status, body = await _post(caller, URL(f"{caller.url(job)}/{path}"))
+        assert (status, "does not run" in json.loads(body)["error"]) == (404, True)
+    async with caller.session.post(caller.url(job, "exec_create"), json={"command": "ls"}) as response:
+        assert response.status == 404
+    assert (await caller.refusal(caller.url(job, "e", "exec_start")))[0] == 404
+
+
+async def test_what_is_not_there_is_not_found(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+    stranger = await caller.platform.add_user("stranger")
+
+    for url in (caller.url("job-none", "log"), caller.url(job, "e", "exec_inspect")):
+        async with caller.session.get(url) as response:
+            assert response.status == 404
+    for path in ("attach", "e/exec_start"):
+        assert (await caller.refusal(URL(f"{caller.url('job-none')}/{path}")))[0] == 404
+        assert (await caller.refusal(URL(f"{caller.url('job-none')}/{path}"), framed=True))[0] == 404
+    async with caller.session.get(caller.url(job, "log"), headers={"Authorization": f"Bearer {stranger}"}) as response:
+        assert response.status == 404
+
+
+async def test_a_websocket_asked_for_without_one_is_refused(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+
+    async with caller.session.get(caller.url(job, "attach")) as response:
+        error = await response.json()
+
+    assert response.status == 400
+    assert "WebSocket" in error["error"]
+
+
+async def _when(true: bool) -> bool | None:
+    return True if true else None
+
+
+async def _not_running(caller: Caller, job: str, exec_id: str) -> bool | None:
+    state = json.loads(await caller.get(caller.url(job, exec_id, "exec_inspect")))
+    return None if state["running"] else True
+
+
+async def _exec_create(caller: Caller, job: str, order: Mapping[str, object]) -> Mapping[str, str]:
+    async with caller.session.post(caller.url(job, "exec_create"), json=order) as response:
+        assert response.status == 200
+        created: Mapping[str, str] = await response.json()
+        return created
+
+
+async def _post(caller: Caller, url: URL) -> tuple[int, bytes]:
+    async with caller.session.post(url) as response:
+        return response.status, await response.read()
