@@ -1,27 +1,27 @@
 """What the operator may set: ``platform.toml`` in the data folder, then the environment, then arguments; the last wins.
 
-    host = "127.0.0.1"          # where to listen
-    port = 8080                 # absent: 8080, or on the first start a free one
-    allowed_hosts = []          # names by which clients may call, besides `host` and the loopback ones
-    public_url = "https://…"    # how clients reach the platform, when that differs, as behind a proxy
-    database_url = "sqlite+aiosqlite:///…"
+host = "127.0.0.1"          # where to listen
+port = 8080                 # absent: 8080, or on the first start a free one
+allowed_hosts = []          # names by which clients may call, besides `host` and the loopback ones
+public_url = "https://…"    # how clients reach the platform, when that differs, as behind a proxy
+database_url = "sqlite+aiosqlite:///…"
 
-    [log]
-    level = "INFO"
-    max_mb = 10                 # then a new file is begun; `files` old ones are kept
-    files = 3
+[log]
+level = "INFO"
+max_mb = 10                 # then a new file is begun; `files` old ones are kept
+files = 3
 
-    [engines.local]             # the table's name is the cluster's name
-    kind = "local"
-    cpu = 4                     # to share out; absent: what the machine has
-    memory_mb = 8192
-    gpu = 0
-    grace = 10.0                # seconds between asking a job to end and forcing it
+[engines.local]             # the table's name is the cluster's name
+kind = "local"
+cpu = 4                     # to share out; absent: what the machine has
+memory_mb = 8192
+gpu = 0
+grace = 10.0                # seconds between asking a job to end and forcing it
 
-    [[engines.local.presets]]   # in place of those made from the machine; the first is the default
-    name = "small"
-    cpu = 0.5
-    memory_mb = 512
+[[engines.local.presets]]   # in place of those made from the machine; the first is the default
+name = "small"
+cpu = 0.5
+memory_mb = 512
 """
 
 from __future__ import annotations
@@ -113,14 +113,6 @@ class Settings(Chosen, frozen=True, kw_only=True):
     def server_log(self) -> Path:
         """What the server has to say to its operator."""
         return self.data / "server.log"
-
-
-def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """The data folder when no argument says otherwise: ``NEURO_PLATFORM_DATA``, else the user's data folder."""
-    if chosen := environ.get("NEURO_PLATFORM_DATA"):
-        return Path(chosen).expanduser().absolute()
-    base = environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser().absolute() / "neuro-platform"
 
 
 def load_settings(

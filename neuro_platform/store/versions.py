@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
+from neuro_platform.store.schema import complete_metadata
 from neuro_sdk.errors import PlatformError
 
 _FOLDER = Path(__file__).parent / "migrations"
+_VERSION: Final = "alembic_version"  # the table in which Alembic keeps the revision
 
 
 def known() -> list[str]:
@@ -18,31 +22,42 @@ def known() -> list[str]:
 
 
 def bring_up_to_date(connection: Connection) -> None:
-    """Run the migrations that this database lacks, within the connection's transaction."""
+    """Make the tables in a new database, run the migrations that an older one lacks; in the connection's transaction."""
     present = _present(connection)
     revisions = known()
     if present == revisions[-1]:
         return
-    if present is not None and present not in revisions:
+    if present is None:
+        create(connection, revisions[-1])
+    elif present in revisions:
+        migrate(connection)
+    else:
         raise PlatformError(
             f"The database was written by a newer version of this program (schema {present}, this one knows up to"
             f" {revisions[-1]}): install that version, or use another data folder"
         )
-    _upgrade(connection)
 
 
-def _present(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+def create(connection: Connection, revision: str) -> None:
+    """The tables as they are now; a test holds this and the migrations to the same result."""
+    complete_metadata().create_all(connection)
+    connection.execute(text(f"CREATE TABLE {_VERSION} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(text(f"INSERT INTO {_VERSION} (version_num) VALUES (:revision)"), {"revision": revision})
 
 
-def _upgrade(connection: Connection) -> None:
-    # Alembic costs more to import than most of the server, so only here
-    from alembic import command
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Go from whichever version this is to a newer one, from none at all too."""
+    from alembic import command  # as large as the rest of the server, and hardly ever needed
     from alembic.config import Config
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
+
+
+def _present(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(_VERSION):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {_VERSION}")).scalar_one_or_none()
