@@ -23,7 +23,8 @@ from neuro_platform.auth.oauth import (
     state_of,
 )
 from neuro_platform.auth.throttle import TooManyTries
-from neuro_platform.web.http import BODY_SECONDS, answer, is_old_client
+from neuro_platform.web.config import base_url
+from neuro_platform.web.http import API, BODY_SECONDS, answer, is_old_client
 from neuro_platform.web.keys import auth_key, settings_key
 from neuro_platform.web.page import Html, notice, page, static
 from neuro_sdk.errors import AuthenticationError
@@ -32,6 +33,11 @@ routes = web.RouteTableDef()
 
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _STALE: Final = "This page was open for too long, or your browser refuses cookies. Please try again."
+_ASKS: Final = Html("The <code>neuro</code> command on your machine asks to work in your name.")
+_ASKS_FOR_CODE: Final = Html(
+    "You will get a code for <code>neuro login</code>. Go on only if you started it yourself: whoever has the code "
+    "works in your name."
+)
 _REFUSALS: Final = {
     "access_denied": "You cancelled the login.",
     "unauthorized": "The platform did not let you in.",
@@ -40,8 +46,7 @@ _REFUSALS: Final = {
 
 @routes.get("/", allow_head=False)
 async def home(request: web.Request) -> web.Response:
-    url = request.app[settings_key].base_url / "api/v1"
-    return page("home", "Neuro platform", url=str(url))
+    return page("home", "Neuro platform", url=str(base_url(request) / API.strip("/")))
 
 
 @routes.get("/pages/{name}")
@@ -198,6 +203,7 @@ async def _login_page(
         status=status,
         sentence=sentence,
         form_action=_form_action(request, asked),
+        lead=_ASKS_FOR_CODE if asked.headless else _ASKS,
         name=name,
         focus_name=Html("" if name else "autofocus"),
         focus_password=Html("autofocus" if name else ""),
@@ -210,6 +216,7 @@ async def _continue_page(request: web.Request, asked: AuthorizationRequest, user
         "continue",
         "Log in",
         form_action=_form_action(request, asked),
+        lead=_ASKS_FOR_CODE if asked.headless else _ASKS,
         user=user,
         initial=user[0].upper(),
         another=str(request.rel_url.update_query(prompt="login")),
@@ -313,11 +320,7 @@ def _see_other(url: URL) -> web.Response:
 
 def _origins(request: web.Request) -> frozenset[URL]:
     # by what the browser calls us too: a tunnel may have given us another port
-    return frozenset({request.app[settings_key].base_url.origin(), _called(request)})
-
-
-def _called(request: web.Request) -> URL:
-    return URL(f"{request.scheme}://{request.headers['Host']}").origin()
+    return frozenset({request.app[settings_key].base_url.origin(), request.url.origin()})
 
 
 def _form_action(request: web.Request, asked: AuthorizationRequest) -> str:
@@ -331,7 +334,7 @@ def _form_action(request: web.Request, asked: AuthorizationRequest) -> str:
 def _cookie(request: web.Request, name: str) -> str:
     # Browsers do not tell the ports of a host apart: without the port two platforms would log each other out. The name
     # stays clear of NEURO_*_SESSION, which earlier clients store.
-    return f"neuro-{name}-{_called(request).port}"
+    return f"neuro-{name}-{request.url.port}"
 
 
 def _set_cookie(

@@ -48,10 +48,11 @@ _WILDCARDS: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (not a bind)
 async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse names that are not ours: a page that points its own name at this address must get nothing."""
     hosts = request.headers.getall("Host", [])
-    name = host_name(hosts[0]) if len(hosts) == 1 else None
-    if name is None:
+    # `request.host` is another one when the request line has a whole URL; all that is built from it must be ours too
+    names = [host_name(host) for host in (*hosts, request.host)]
+    if len(hosts) != 1 or None in names:
         return refusal(request, 400, "The request needs one Host header, with the platform's name", "illegal_argument")
-    if not _is_ours(name, request.app[settings_key]):
+    if not all(name is not None and _is_ours(name, request.app[settings_key]) for name in names):
         return refusal(
             request,
             421,

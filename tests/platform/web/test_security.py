@@ -75,6 +75,15 @@ async def test_there_must_be_exactly_one_host(door: Door, hosts: str, version: s
     assert answer.split()[1] == "400"
 
 
+async def test_a_whole_url_in_the_request_line_must_be_ours_too(door: Door) -> None:
+    for name, status in {"localhost": "200", "evil.example": "421"}.items():
+        for path in ("", "authorize?redirect_uri=http://evil.example/oauth/show-code&client_id=neuro"):
+            line = f"GET http://{name}/{path} HTTP/1.1"
+            answer = await _raw(door, f"{line}\nHost: localhost\nConnection: close\n\n")
+            assert answer.split()[1] == ("400" if path and status == "200" else status)
+            assert "evil.example" not in answer
+
+
 @given(st.text())
 def test_any_text_is_a_host_name_or_none(text: str) -> None:
     name = host_name(text)
