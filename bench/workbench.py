@@ -87,7 +87,7 @@ class Workbench:
         found = []
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
-            if any("neuro_platform.engines" in word for word in words) and str(self.data) in " ".join(words):
+            if any(word.endswith("engines/shim.py") for word in words) and str(self.data) in " ".join(words):
                 found.append(process)
         return found
 
