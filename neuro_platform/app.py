@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from aiohttp import web
 
@@ -13,7 +14,7 @@ from neuro_platform.auth.service import Auth
 from neuro_platform.engines.base import Engine
 from neuro_platform.reconciler import Reconciler
 from neuro_platform.services.clusters import Clusters
-from neuro_platform.services.jobs import Jobs
+from neuro_platform.services.jobs import Jobs, utc_now
 from neuro_platform.services.streams import Streams
 from neuro_platform.services.tasks import JobLogins
 from neuro_platform.settings import EngineSettings, Settings
@@ -23,6 +24,7 @@ from neuro_platform.web import auth, config, jobs, monitoring, security
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import auth_key, clusters_key, database_key, jobs_key, settings_key, streams_key
+from neuro_platform.web.runner import Runner
 from neuro_sdk.errors import PlatformError
 
 _IDLE_SECONDS = 30.0  # that a connection may stay open without a complete request, the first one included
@@ -43,7 +45,9 @@ class Platform:
 
 
 @asynccontextmanager
-async def open_platform(settings: Settings, engines: Mapping[str, Engine] | None = None) -> AsyncIterator[Platform]:
+async def open_platform(
+    settings: Settings, engines: Mapping[str, Engine] | None = None, clock: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Platform]:
     """Everything but the web server; ``engines`` by cluster name take the place of the configured ones."""
     async with AsyncExitStack() as stack:
         settings.jobs.mkdir(mode=0o700, exist_ok=True)
@@ -56,10 +60,10 @@ async def open_platform(settings: Settings, engines: Mapping[str, Engine] | None
         await clusters.open()
         store = JobStore(database)
         logins = JobLogins(auth_service, settings.base_url / API.strip("/"))
-        reconciler = Reconciler(store, clusters, settings.jobs, logins)
+        reconciler = Reconciler(store, clusters, settings.jobs, logins, clock)
         stack.push_async_callback(reconciler.close)
         await reconciler.open()
-        jobs_service = Jobs(store, clusters, settings.jobs)
+        jobs_service = Jobs(store, clusters, settings.jobs, clock)
         streams = Streams(jobs_service)
         yield Platform(settings, database, auth_service, clusters, jobs_service, streams, reconciler)
 
@@ -88,7 +92,7 @@ def make_app(platform: Platform) -> web.Application:
 @asynccontextmanager
 async def serve(platform: Platform, listening: socket.socket) -> AsyncIterator[None]:
     """Answer requests on the socket until the end of the block."""
-    runner = web.AppRunner(
+    runner = Runner(
         make_app(platform),
         access_log_class=security.AccessLogger,
         keepalive_timeout=_IDLE_SECONDS,

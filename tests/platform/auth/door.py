@@ -23,6 +23,7 @@ from neuro_platform.web import security
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import user_of
 from neuro_platform.web.keys import auth_key, settings_key, user_key
+from neuro_platform.web.runner import Runner
 
 PASSWORD = "correct horse"
 VERIFIER = "v" * 43
@@ -58,7 +59,7 @@ class Door:
     data: Path
     browser: aiohttp.ClientSession
 
-    async def token(self, headers: Mapping[str, str] | None = None, **form: str) -> tuple[int, dict[str, Any]]:
+    async def token(self, headers: Mapping[str, str] | None = None, /, **form: str) -> tuple[int, dict[str, Any]]:
         """Ask the token endpoint, as a client does."""
         async with self.browser.post(self.url / "oauth/token", data=form, headers=headers) as response:
             return response.status, await response.json()
@@ -88,7 +89,7 @@ class Door:
         async with self.browser.get(url, headers=headers, allow_redirects=False) as response:
             return Page(response, await response.text())
 
-    async def submit(self, page: Page, *, headers: Mapping[str, str] | None = None, **fields: str) -> Page:
+    async def submit(self, page: Page, headers: Mapping[str, str] | None = None, /, **fields: str) -> Page:
         """Fill a page's form in and send it, as a browser does."""
         form = {"form_token": page.form_token, **fields}
         headers = {"Origin": str(self.url.origin()), **(headers or {})}
@@ -159,7 +160,7 @@ async def open_door(data: Path, **settings: Any) -> AsyncIterator[Door]:
     async with open_auth(data, clock) as auth, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
         app[auth_key] = auth
         await auth.add_user("alice", PASSWORD)
-        runner = web.AppRunner(app, access_log_class=security.AccessLogger)
+        runner = Runner(app, access_log_class=security.AccessLogger)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

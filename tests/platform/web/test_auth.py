@@ -193,7 +193,7 @@ async def test_a_form_on_another_site_does_nothing(door: Door) -> None:
     page = await door.page(door.ask())
 
     for origin in ("http://evil.example", "null", f"http://localhost:{door.url.port}"):
-        refused = await door.submit(page, headers={"Origin": origin}, name="alice", password=PASSWORD)
+        refused = await door.submit(page, {"Origin": origin}, name="alice", password=PASSWORD)
         assert refused.status == 403
 
 

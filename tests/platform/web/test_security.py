@@ -260,3 +260,26 @@ async def test_the_access_log_has_no_secrets(door: Door, caplog: pytest.LogCaptu
     assert "GET /oauth/show-code 200" in caplog.text
     for secret in (token, code, PASSWORD, "a-secret-state"):
         assert secret not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "GET / HTTP/1.1\nHost: localhost\nAuthorization: Bearer SE\0CRET\nConnection: close\n\n",
+        "GET /?neuro-auth-token=SECRET<b> NONSENSE HTTP/1.1\nHost: localhost\nConnection: close\n\n",
+        f"GET / HTTP/1.1\nHost: localhost\nAuthorization: Bearer SECRET{'x' * 9000}\nConnection: close\n\n",
+        "SECRET\n\n",
+    ],
+)
+async def test_what_is_not_http_is_neither_logged_nor_repeated(
+    door: Door, caplog: pytest.LogCaptureFixture, request_: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    answer = await _raw(door, request_)
+
+    assert answer.split()[1] == "400"
+    assert '"error":"The request is malformed' in answer
+    for text in (answer, caplog.text):
+        assert "CRET" not in text
+        assert "aiohttp/" not in text
