@@ -42,10 +42,18 @@ class CuttingProxy:
         self.cut()
         await self._server.wait_closed()
 
-    def cut(self) -> None:
-        """Cut everything that is open now."""
+    def begin(self, after: tuple[int, int] | None) -> None:
+        """Cut all connections from now on, those that are open at once."""
+        self.after = after
+        self.cut()
+
+    def cut(self, *, orderly: bool = False) -> None:
+        """Cut everything that is open now, by reset or by what looks like an orderly end."""
         for writer in list(self._writers):
-            writer.transport.abort()
+            if orderly:
+                writer.close()
+            else:
+                writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -1,0 +1,606 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import shlex
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from neuro_platform.engines.base import Engine
+from neuro_platform.engines.fake import FakeEngine
+from neuro_platform.engines.local import LocalEngine
+from neuro_platform.settings import Settings
+from neuro_sdk import Client, Factory, JobDescription, JobStatus
+from neuro_sdk.attach import StdStream
+from neuro_sdk.errors import AuthenticationError, NotSupportedError, ResourceNotFound, StreamLost
+from neuro_sdk.wire.frames import CHUNK
+from tests.conftest import Platform, running_platform
+from tests.cutting import CuttingProxy
+
+SECONDS = 20.0
+CUTS = (2_000, 400_000)  # bytes that a connection carries, at least and at most
+
+
+class Place:
+    """A platform behind a proxy that can cut; clients know it by the proxy's address only."""
+
+    def __init__(self, platform: Platform, proxy: CuttingProxy) -> None:
+        self.platform = platform
+        self.proxy = proxy
+        self.said: list[str] = []  # to users, about the connection
+
+    @property
+    def engine(self) -> FakeEngine:
+        return self.platform.engine
+
+    async def client(self, **options: Any) -> Client:
+        said = self.said.append
+        folder = self.platform.data.parent / f"nmrc{len(list(self.platform.data.parent.iterdir()))}"
+        return await self.platform.client(folder, on_lost=said, on_resumed=lambda: said("resumed"), **options)
+
+
+@asynccontextmanager
+async def place(folder: Path, engine: Engine | None = None) -> AsyncIterator[Place]:
+    async with CuttingProxy(seed=7) as proxy:
+        settings = Settings(data=folder / "platform", public_url=str(proxy.url))
+        engines = {"local": engine} if engine is not None else None
+        async with running_platform(folder / "platform", engines, settings) as platform:
+            proxy.to = URL.build(scheme="http", host="127.0.0.1", port=platform.parts.settings.port)
+            yield Place(platform, proxy)
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Place]:
+    """Programs that do as told."""
+    async with place(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def local(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    """Real programs of this machine."""
+    async with place(tmp_path, LocalEngine(runtime_dir=tmp_path_factory.mktemp("run"))) as made:
+        yield made
+
+
+async def start(client: Client, *argv: str, **options: Any) -> str:
+    preset = next(iter(client.presets))
+    command = shlex.join(argv or ["program"])
+    job = await client.jobs.start(
+        image=client.parse.remote_image("host"), preset_name=preset, command=command, **options
+    )
+    return job.id
+
+
+async def run(client: Client, *argv: str, **options: Any) -> str:
+    """Start a job, return its id when it runs or is over."""
+    job = await start(client, *argv, **options)
+    await until(client, job, lambda seen: not seen.status.is_pending)
+    return job
+
+
+async def until(client: Client, job: str, true: Callable[[JobDescription], bool]) -> JobDescription:
+    async with asyncio.timeout(SECONDS):
+        while not true(seen := await client.jobs.status(job)):
+            await asyncio.sleep(0.01)
+        return seen
+
+
+async def everything(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def output(stream: StdStream) -> tuple[bytes, bytes]:
+    """Standard output and standard error to the end."""
+    got = {1: bytearray(), 2: bytearray()}
+    while (message := await stream.read_out()) is not None:
+        got[message.fileno] += message.data
+    return bytes(got[1]), bytes(got[2])
+
+
+async def feed(stream: StdStream, data: bytes, *, seed: int = 1) -> None:
+    chance = random.Random(seed)
+    at = 0
+    while at < len(data):
+        size = chance.choice([1, 100, 10_000, 300_000])
+        await stream.write_in(data[at : at + size])
+        at += size
+    await stream.write_eof()
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+# What the streams give
+
+
+async def test_monitor_gives_the_bytes_that_the_job_wrote(here: Place) -> None:
+    here.engine.will(output=b"\xff\x00\n")
+    client = await here.client()
+    job = await run(client)
+
+    assert await everything(client.jobs.monitor(job)) == b"\xff\x00\n"
+
+
+async def test_logs_begin_at_a_byte(here: Place) -> None:
+    here.engine.will(output=b"0123456789")
+    client = await here.client()
+    job = await run(client)
+
+    assert await everything(client.jobs.logs(job, offset=4)) == b"456789"
+
+
+async def test_logs_without_following_give_what_there_is(here: Place) -> None:
+    here.engine.will(output=b"so far", hold=True)
+    client = await here.client()
+    job = await run(client)
+
+    assert await everything(client.jobs.logs(job, follow=False)) == b"so far"
+
+
+async def test_the_log_of_an_unknown_job_is_not_found(here: Place) -> None:
+    client = await here.client()
+
+    with pytest.raises(ResourceNotFound):
+        await everything(client.jobs.monitor("job-00000000-0000-0000-0000-000000000000"))
+
+
+async def test_attach_tells_standard_error_from_standard_output(here: Place) -> None:
+    here.engine.will(output=b"out", stderr=b"err", exit_code=4)
+    client = await here.client()
+    job = await start(client, stdin=True)
+
+    async with client.jobs.attach(job, stdout=True, stderr=True, logs=True) as stream:
+        got = await output(stream)
+
+    assert got == (b"out", b"err")
+    assert stream.exit_code == 4
+
+
+async def test_attach_gives_the_streams_that_are_asked_for(here: Place) -> None:
+    here.engine.will(output=b"out", stderr=b"err", exit_code=4)
+    client = await here.client()
+    job = await start(client, stdin=True)
+
+    async with client.jobs.attach(job, stderr=True, logs=True) as stream:
+        assert await output(stream) == (b"", b"err")
+        assert await stream.read_out() is None
+
+
+async def test_attach_without_logs_begins_now(here: Place) -> None:
+    here.engine.will(output=b"before", hold=True)
+    client = await here.client()
+    job = await run(client)
+
+    async with client.jobs.attach(job, stdout=True) as stream:
+        await wait_for_follower(here, job)
+        here.engine.write(f"{job}.1", b"after")
+        message = await stream.read_out()
+        here.engine.finish(f"{job}.1", 0)
+        assert await stream.read_out() is None
+
+    assert message is not None
+    assert message.data == b"after"
+
+
+async def test_attach_waits_for_a_pending_job(here: Place) -> None:
+    here.engine.will(echo=True, exit_code=2)
+    client = await here.client()
+    job = await start(client, stdin=True)
+
+    async with client.jobs.attach(job, stdin=True, stdout=True, logs=True) as stream:
+        await stream.write_in(b"hello")
+        await stream.write_eof()
+        assert await output(stream) == (b"hello", b"")
+
+    assert stream.exit_code == 2
+
+
+async def test_the_end_of_a_stream_comes_after_the_end_of_the_job(here: Place) -> None:
+    here.engine.will(hold=True)
+    client = await here.client()
+    job = await run(client)
+
+    async with client.jobs.attach(job, stdout=True) as stream:
+        here.engine.finish(f"{job}.1", 3)
+        await output(stream)
+        seen = await client.jobs.status(job)
+
+    assert seen.status is JobStatus.FAILED
+    assert seen.history.exit_code == 3
+
+
+async def test_a_closed_stream_has_ended(here: Place) -> None:
+    here.engine.will(hold=True)
+    client = await here.client()
+    job = await run(client, stdin=True)
+
+    async with client.jobs.attach(job, stdin=True, stdout=True) as stream:
+        reading = asyncio.create_task(stream.read_out())
+        await stream.close()
+
+    assert await reading is None
+    assert await stream.read_out() is None
+    await stream.write_in(b"ignored")
+    assert (await client.jobs.status(job)).status is JobStatus.RUNNING
+
+
+async def test_a_refused_attach_is_raised_at_once(here: Place) -> None:
+    client = await here.client()
+
+    with pytest.raises(ResourceNotFound):
+        async with client.jobs.attach("job-00000000-0000-0000-0000-000000000000", stdout=True):
+            pass
+
+
+@pytest.mark.parametrize("command", ["sh -c 'exit 3'", ["sh", "-c", "exit 3"]])
+async def test_exec_gives_output_and_exit_code(here: Place, command: str | Sequence[str]) -> None:
+    here.engine.will(hold=True)
+    here.engine.will_exec(output=b"out", stderr=b"err", exit_code=3)
+    client = await here.client()
+    job = await run(client)
+
+    exec_id = await client.jobs.exec_create(job, command)
+    async with client.jobs.exec_start(job, exec_id) as stream:
+        got = await output(stream)
+    state = await client.jobs.exec_inspect(job, exec_id)
+
+    assert here.engine.commands[0].argv == ["sh", "-c", "exit 3"]
+    assert got == (b"out", b"err")
+    assert stream.exit_code == 3
+    assert (state.running, state.exit_code, state.entrypoint) == (False, 3, "sh")
+
+
+async def test_sizes_reach_the_terminals(here: Place) -> None:
+    here.engine.will(hold=True)
+    here.engine.will_exec(hold=True)
+    client = await here.client()
+    job = await run(client, tty=True)
+
+    async with client.jobs.attach(job, stdin=True, stdout=True) as stream:
+        await stream.resize(w=132, h=43)
+        await eventually(lambda: here.engine.size(f"{job}.1") == (132, 43))
+    await client.jobs.resize(job, w=100, h=30)
+    exec_id = await client.jobs.exec_create(job, "vi", tty=True)
+    async with client.jobs.exec_start(job, exec_id) as stream:
+        await client.jobs.exec_resize(job, exec_id, w=90, h=20)
+
+    assert here.engine.size(f"{job}.1") == (100, 30)
+
+
+async def test_input_waits_for_a_program_that_does_not_read(local: Place) -> None:
+    client = await local.client()
+    job = await run(client, "sleep", "1000", stdin=True)
+
+    async with client.jobs.attach(job, stdin=True) as stream:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await stream.write_in(bytes(64 * 1024 * 1024))
+        assert stream._input.held <= 1024 * 1024 + CHUNK  # type: ignore[attr-defined]
+    await client.jobs.kill(job)
+
+
+# Lines that break
+
+
+async def test_a_log_through_a_cutting_proxy_is_whole(here: Place) -> None:
+    log = noise(5_000_000)
+    here.engine.will(hold=True)
+    client = await here.client()
+    job = await start(client)
+    here.proxy.begin(CUTS)
+
+    reading = asyncio.create_task(everything(client.jobs.monitor(job)))
+    await eventually(lambda: bool(here.engine.started))
+    chance = random.Random(3)
+    at = 0
+    while at < len(log):
+        size = chance.randint(1, 200_000)
+        here.engine.write(f"{job}.1", log[at : at + size], stderr=chance.random() < 0.5)
+        at += size
+        await asyncio.sleep(0.002)
+    here.engine.finish(f"{job}.1", 1)
+
+    assert hashlib.sha256(await reading).digest() == hashlib.sha256(log).digest()
+    assert here.proxy.cuts > 5
+    assert here.said.count("resumed") == len(here.said) / 2 > 5
+
+
+async def test_exec_through_a_cutting_proxy_is_whole(local: Place) -> None:
+    size = 3_000_000
+    client = await local.client()
+    job = await run(client, "sleep", "1000")
+    data = noise(size)
+    local.proxy.begin(CUTS)
+
+    program = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer); sys.exit(41)"
+    exec_id = await client.jobs.exec_create(job, [sys.executable, "-c", program])
+    async with client.jobs.exec_start(job, exec_id) as stream:
+        feeding = asyncio.create_task(feed(stream, data))
+        out, err = await output(stream)
+        await feeding
+
+    assert err == b""
+    assert hashlib.sha256(out).digest() == hashlib.sha256(data).digest()
+    assert stream.exit_code == 41
+    assert local.proxy.cuts > 5
+    local.proxy.begin(None)
+    await client.jobs.kill(job)
+
+
+async def test_input_of_a_job_through_a_cutting_proxy_is_whole(local: Place) -> None:
+    client = await local.client()
+    data = noise(3_000_000, seed=5)
+    program = (
+        "import hashlib, sys; data = sys.stdin.buffer.read(); print(len(data), hashlib.sha256(data).hexdigest()); "
+        "print('done', file=sys.stderr); sys.exit(17)"
+    )
+    job = await start(client, sys.executable, "-c", program, stdin=True)
+    local.proxy.begin(CUTS)
+
+    async with client.jobs.attach(job, stdin=True, stdout=True, stderr=True, logs=True) as stream:
+        feeding = asyncio.create_task(feed(stream, data))
+        out, err = await output(stream)
+        await feeding
+
+    assert out.split() == [b"3000000", hashlib.sha256(data).hexdigest().encode()]
+    assert err == b"done\n"
+    assert stream.exit_code == 17
+    assert local.proxy.cuts > 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_end_is_not_lost_however_early_lines_break(local: Place, seed: int) -> None:
+    client = await local.client()
+    job = await run(client, "sleep", "1000")
+    local.proxy._random.seed(seed)
+    local.proxy.begin((700, 1_500))  # hardly more than a handshake
+
+    for code in (0, 3, 255):
+        exec_id = await client.jobs.exec_create(job, ["sh", "-c", f"echo {code}; exit {code}"])
+        async with client.jobs.exec_start(job, exec_id) as stream:
+            assert await output(stream) == (b"%d\n" % code, b"")
+        assert stream.exit_code == code
+    local.proxy.begin(None)
+    await client.jobs.kill(job)
+
+
+async def test_streams_go_on_when_the_server_is_started_again(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    runtime = tmp_path_factory.mktemp("run")
+    program = "import sys, time\nfor n in range(int(sys.argv[1])): print(n, flush=True); time.sleep(0.05)\nsys.exit(9)"
+    async with CuttingProxy() as proxy, AsyncExitStack() as clients:
+        settings = Settings(data=tmp_path / "platform", public_url=str(proxy.url))
+        streams: list[asyncio.Task[Any]] = []
+        client = None
+        for _ in range(3):
+            engines = {"local": LocalEngine(runtime_dir=runtime)}
+            async with running_platform(tmp_path / "platform", engines, settings) as platform:
+                proxy.to = URL.build(scheme="http", host="127.0.0.1", port=platform.parts.settings.port)
+                if client is None:
+                    until_then = datetime.now(UTC) + timedelta(days=1)
+                    token = await platform.parts.auth.create_token(platform.user, "mine", until_then)
+                    factory = Factory(tmp_path / "nmrc")
+                    await factory.login_with_token(token, url=platform.url)
+                    client = await clients.enter_async_context(await factory.get())
+                    job = await run(client, sys.executable, "-c", program, "70")
+                    exec_id = await client.jobs.exec_create(job, [sys.executable, "-c", program, "40"])
+                    streams = [
+                        asyncio.create_task(everything(client.jobs.monitor(job))),
+                        asyncio.create_task(_exec(client, job, exec_id)),
+                    ]
+                await asyncio.sleep(0.5)
+            proxy.to = None
+        engines = {"local": LocalEngine(runtime_dir=runtime)}
+        async with running_platform(tmp_path / "platform", engines, settings) as platform:
+            proxy.to = URL.build(scheme="http", host="127.0.0.1", port=platform.parts.settings.port)
+            log, (out, code) = await asyncio.gather(*streams)
+
+    assert log == b"".join(b"%d\n" % number for number in range(70))
+    assert out == b"".join(b"%d\n" % number for number in range(40))
+    assert code == 9
+
+
+async def _exec(client: Client, job: str, exec_id: str) -> tuple[bytes, int | None]:
+    async with client.jobs.exec_start(job, exec_id) as stream:
+        out, _ = await output(stream)
+    return out, stream.exit_code
+
+
+async def test_a_server_that_stays_away_loses_the_stream(here: Place) -> None:
+    here.engine.will(output=b"some", hold=True)
+    here.engine.will_exec(output=b"some", hold=True)
+    client = await here.client(reconnect=0.3)
+    job = await run(client, stdin=True)
+    exec_id = await client.jobs.exec_create(job, "x")
+
+    async with (
+        aclosing(client.jobs.logs(job)) as log,
+        client.jobs.attach(job, stdin=True, stdout=True, logs=True) as attached,
+        client.jobs.exec_start(job, exec_id) as command,
+    ):
+        assert await anext(log) == b"some"
+        for stream in (attached, command):
+            message = await stream.read_out()
+            assert message is not None
+            assert message.data == b"some"
+        here.proxy.away = True
+        here.proxy.cut()
+
+        with pytest.raises(StreamLost, match=r"did not come back within 0\.3 s"):
+            await anext(log)
+        for stream in (attached, command):
+            with pytest.raises(StreamLost):
+                await stream.read_out()
+            with pytest.raises(StreamLost):
+                await stream.write_in(b"more")
+            assert stream.exit_code is None
+    assert len(here.said) == 3
+    assert "lost" in here.said[0]
+
+
+async def test_a_login_that_ends_in_between_is_said_as_such(here: Place) -> None:
+    here.engine.will(output=b"some", hold=True)
+    client = await here.client()
+    job = await run(client)
+
+    log = client.jobs.logs(job)
+    await anext(log)
+    for token in await here.platform.parts.auth.tokens(here.platform.user):
+        await here.platform.parts.auth.revoke_token(token.id)
+    here.proxy.cut()
+
+    with pytest.raises(AuthenticationError):
+        await anext(log)
+
+
+async def test_a_silent_line_counts_as_lost(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_sdk.attach.SILENCE", 0.2)
+    here.engine.will(output=b"some", hold=True)
+    client = await here.client()
+    job = await run(client)
+    log = client.jobs.logs(job)
+    await anext(log)
+
+    next_chunk = asyncio.ensure_future(anext(log))
+    await eventually(lambda: "resumed" in here.said)
+    here.engine.write(f"{job}.1", b"more")
+
+    assert await next_chunk == b"more"
+    await log.aclose()
+
+
+# Platforms that have no frames
+
+
+@pytest.fixture
+async def plain(here: Place) -> Client:
+    """A client that takes the platform for one of plain API v1."""
+    client = await here.client()
+    client._core.features = frozenset()
+    return client
+
+
+async def test_v1_logs_are_whole(here: Place, plain: Client) -> None:
+    log = noise(2_000_000)
+    here.engine.will(output=log)
+    job = await run(plain)
+
+    assert await everything(plain.jobs.monitor(job)) == log
+    assert await everything(plain.jobs.logs(job, offset=1_999_990)) == log[-10:]
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_a_cut_v1_log_is_lost_and_never_a_quiet_end(here: Place, plain: Client, orderly: bool) -> None:
+    here.engine.will(output=b"some", hold=True)
+    job = await run(plain)
+    log = plain.jobs.monitor(job)
+    assert await anext(log) == b"some"
+
+    here.proxy.cut(orderly=orderly)
+
+    with pytest.raises(StreamLost):
+        await anext(log)
+
+
+async def test_v1_without_following_needs_a_finished_job(here: Place, plain: Client) -> None:
+    here.engine.will(hold=True)
+    job = await run(plain)
+
+    with pytest.raises(NotSupportedError):
+        await everything(plain.jobs.logs(job, follow=False))
+
+
+async def test_v1_attach_gives_both_directions_and_the_exit_code(here: Place, plain: Client) -> None:
+    here.engine.will(output=b"hello ", echo=True)
+    job = await run(plain, tty=True)
+
+    async with plain.jobs.attach(job, stdin=True, stdout=True, stderr=True, logs=True) as stream:
+        await stream.write_in(b"world")
+        got = b""
+        while len(got) < 11:
+            message = await stream.read_out()
+            assert message is not None
+            got += message.data
+        await stream.resize(w=132, h=43)
+        size = here.engine.size(f"{job}.1")
+        here.engine.finish(f"{job}.1", 5)
+        assert await stream.read_out() is None
+
+    assert got == b"hello world"
+    assert stream.exit_code == 5
+    assert size == (132, 43)
+
+
+async def test_v1_exec_asks_for_the_exit_code(here: Place, plain: Client) -> None:
+    here.engine.will(hold=True)
+    here.engine.will_exec(output=b"out", stderr=b"err", exit_code=3)
+    job = await run(plain)
+
+    exec_id = await plain.jobs.exec_create(job, ["sh", "-c", "exit 3"])
+    async with plain.jobs.exec_start(job, exec_id) as stream:
+        got = await output(stream)
+
+    assert got == (b"out", b"err")
+    assert stream.exit_code == 3
+    assert here.engine.commands[0].argv == ["sh", "-c", "exit 3"]
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_a_cut_v1_stream_is_lost_and_never_a_quiet_end(here: Place, plain: Client, orderly: bool) -> None:
+    here.engine.will(output=b"some", hold=True)
+    here.engine.will_exec(output=b"some", hold=True)
+    job = await run(plain)
+    exec_id = await plain.jobs.exec_create(job, "x")
+
+    async with plain.jobs.attach(job, stdout=True, logs=True) as one, plain.jobs.exec_start(job, exec_id) as two:
+        for stream in (one, two):
+            assert await stream.read_out() is not None
+
+        here.proxy.cut(orderly=orderly)
+
+        for stream in (one, two):
+            with pytest.raises(StreamLost):
+                await stream.read_out()
+            assert stream.exit_code is None
+
+
+async def test_v1_has_no_end_of_input(here: Place, plain: Client) -> None:
+    here.engine.will(hold=True)
+    job = await run(plain, tty=True)
+
+    async with plain.jobs.attach(job, stdin=True, stdout=True) as stream:
+        with pytest.raises(NotSupportedError):
+            await stream.write_eof()
+
+
+async def test_a_refused_v1_attach_is_both_of_the_documented_errors(here: Place, plain: Client) -> None:
+    job = await run(plain)
+    await until(plain, job, lambda seen: seen.status.is_finished)
+
+    with pytest.raises(ResourceNotFound) as caught:
+        async with plain.jobs.attach(job, stdin=True):
+            pass
+
+    assert isinstance(caught.value, aiohttp.WSServerHandshakeError)
+
+
+async def eventually(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def wait_for_follower(here: Place, job: str) -> None:
+    await eventually(lambda: job in here.platform.parts.streams.watched)
