@@ -16,7 +16,7 @@ from neuro_platform.auth.oauth import AuthorizationRequest, OAuthError, challeng
 from neuro_platform.auth.service import Auth, User
 from neuro_platform.store.users import Kind
 from neuro_sdk.errors import AuthenticationError
-from tests.platform.auth.door import CALLBACK, PASSWORD, VERIFIER, Clock, open_auth
+from tests.platform.auth.door import CALLBACK, VERIFIER, Clock, add_alice, open_auth
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def auth(tmp_path: Path, clock: Clock) -> AsyncIterator[Auth]:
     async with open_auth(tmp_path, clock) as auth:
-        await auth.add_user("alice", PASSWORD)
+        await add_alice(auth)
         yield auth
 
 
@@ -216,7 +216,7 @@ async def test_a_copied_refresh_token_never_lives_beside_its_owners(steps: list[
     clock = Clock()
     with tempfile.TemporaryDirectory() as data:
         async with open_auth(Path(data), clock) as auth:
-            await auth.add_user("alice", PASSWORD)
+            await add_alice(auth)
             tokens = [(await auth.logins.start("alice", Kind.LOGIN)).refresh_token]
             replaced: dict[str, float] = {}
             ended = False

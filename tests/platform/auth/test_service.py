@@ -18,7 +18,7 @@ from neuro_platform.auth.service import Auth, User, fit_user_name
 from neuro_platform.store.database import Database, sqlite_url
 from neuro_sdk.errors import AuthenticationError, Conflict, IllegalArgumentError, ResourceNotFound
 from neuro_sdk.wire.names import USER_NAME
-from tests.platform.auth.door import PASSWORD, Clock, open_auth
+from tests.platform.auth.door import PASSWORD, Clock, add_alice, open_auth
 
 ALICE = User("alice")
 
@@ -31,7 +31,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def auth(tmp_path: Path, clock: Clock) -> AsyncIterator[Auth]:
     async with open_auth(tmp_path, clock) as auth:
-        await auth.add_user("alice", PASSWORD)
+        await add_alice(auth)
         yield auth
 
 
