@@ -52,16 +52,37 @@ def release(child: Child) -> None:
     os.close(child.go)
 
 
-def terminal(width: int, height: int) -> tuple[int, int]:
-    """A new pseudo-terminal: our side, the program's side."""
-    ours, theirs = os.openpty()
-    resize(ours, width, height)
-    return ours, theirs
+class Terminal:
+    """A pseudo-terminal.
 
+    We keep the program's side open as well: a program may let go of its terminal for a while, and when nobody has it
+    the terminal is hung up.
+    """
 
-def resize(fd: int, width: int, height: int) -> None:
-    """Tell a terminal its size; its programs get SIGWINCH."""
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+    def __init__(self, width: int, height: int) -> None:
+        self.ours, self._theirs = os.openpty()
+        self.resize(width, height)
+
+    def streams(self) -> tuple[int, int, int]:
+        """The program's side, three times, for :func:`fork`; the caller closes it."""
+        fd = os.dup(self._theirs)
+        return fd, fd, fd
+
+    def resize(self, width: int, height: int) -> None:
+        """Tell it its size; its programs get SIGWINCH."""
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+    def foreground(self) -> int:
+        """The process group that has the terminal; 0 when nobody has."""
+        try:
+            return os.tcgetpgrp(self.ours)
+        except OSError:
+            return 0
+
+    def close(self) -> None:
+        """Let go of both sides."""
+        os.close(self.ours)
+        os.close(self._theirs)
 
 
 class _Refused(Exception):

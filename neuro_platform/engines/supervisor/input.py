@@ -59,6 +59,11 @@ class Input:
         self._waiting.clear()
         self._pause()
 
+    def end(self) -> None:
+        """Tell the clients that nothing follows."""
+        for client in list(self._clients):
+            client.finish()
+
     @property
     def _full(self) -> bool:
         return len(self._waiting) >= _ENOUGH

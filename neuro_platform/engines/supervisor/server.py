@@ -93,7 +93,7 @@ class Connection:
                     self.on_room()
             if events & READ and not self.closed:
                 self._read()
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             self.close()  # the client has gone, or does not speak our language
         except Exception:  # noqa: BLE001 - one client's trouble must never end the task
             self._complain()

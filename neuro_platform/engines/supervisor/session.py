@@ -31,7 +31,7 @@ class Session:
         self._loop = loop
         self._backlog = Backlog()
         self._readers: list[Reader] = []
-        self._terminal = -1
+        self._terminal: child.Terminal | None = None
         self._input = Input(loop, None)
         self._client: Connection | None = None
         self._sent = 0
@@ -70,11 +70,12 @@ class Session:
     def start(self) -> None:
         """Start the program."""
         if self._tty:
-            self._terminal, theirs = child.terminal(*self._size)
-            started = child.fork(self._program, theirs, theirs, theirs, tty=True)
-            os.close(theirs)
-            self._input = Input(self._loop, os.dup(self._terminal), tty=True)
-            self._read(self._terminal, Kind.STDOUT)
+            self._terminal = child.Terminal(*self._size)
+            streams = self._terminal.streams()
+            started = child.fork(self._program, *streams, tty=True)
+            os.close(streams[0])
+            self._input = Input(self._loop, os.dup(self._terminal.ours), tty=True)
+            self._read(os.dup(self._terminal.ours), Kind.STDOUT)
         else:
             (stdin, feed), (out, stdout), (err, stderr) = os.pipe(), os.pipe(), os.pipe()
             started = child.fork(self._program, stdin, stdout, stderr)
@@ -104,13 +105,16 @@ class Session:
     def resize(self, width: int, height: int) -> None:
         """Tell the terminal its size, or keep it for when there is one."""
         self._size = width, height
-        if self._terminal >= 0:
-            child.resize(self._terminal, width, height)
+        if self._terminal is not None:
+            self._terminal.resize(width, height)
 
     def ended(self, code: int) -> None:
         """The program has ended, and was waited for."""
         self.code = code
         self._input.close()
+        if self._terminal is not None:
+            self._terminal.close()
+            self._terminal = None
         for reader in list(self._readers):
             reader.last_call()
         self._check()
@@ -161,7 +165,6 @@ class Session:
         for reader in self._readers:
             if self._tty:
                 reader.close()
-                self._terminal = -1
             else:
                 reader.discard()
         self._push()

@@ -19,8 +19,6 @@ from neuro_platform.engines.supervisor.session import Session, environment, word
 from neuro_platform.engines.supervisor.streams import size_of
 from neuro_sdk.wire.frames import Frame, Kind
 
-_PAUSE = 0.03  # seconds between two hints to the same watcher
-_GLANCE = 0.05  # seconds between looks at the log where the system does not tell of writes
 _HOUSEKEEPING = 30.0
 _GRACE = 10.0  # when the machine asks to end, not a client
 _SWEEP = 10.0  # seconds to insist on ending what the program left behind
@@ -43,16 +41,16 @@ class Supervisor:
         self._sessions: dict[str, Session] = {}
         self._readers: list[Reader] = []
         self._log: Log | None = None
-        self._terminal = -1
+        self._terminal: child.Terminal | None = None
         self._input = Input(self._loop, None)
         direct = not (task.get("tty") or task.get("stdin"))
         self._hints = Hints(self._loop, self._path("log"), direct=direct)
         self._pid = 0
         self._status: int | None = None  # of the program, as the system gives it
-        self._refusal = ""
+        self._refusal: str | None = None  # why the program could not be started; "" when it was
         self._we_killed = False
         self._swept = False  # nothing of the task runs any more
-        self._disk_until = 0.0
+        self._cut = False  # some output could not be written
         self._ended = False  # the exit record is written
 
     def run(self) -> None:
@@ -78,10 +76,10 @@ class Supervisor:
         log, tty = self._path("log"), bool(self._task.get("tty"))
         if tty:
             self._log = through = Log(self._loop, log, None, grown=self._hints.grown)
-            self._terminal, theirs = child.terminal(80, 24)
-            streams = theirs, theirs, theirs
-            self._input = Input(self._loop, os.dup(self._terminal), tty=True)
-            self._read(through, self._terminal, Kind.STDOUT)
+            self._terminal = child.Terminal(80, 24)
+            streams = self._terminal.streams()
+            self._input = Input(self._loop, os.dup(self._terminal.ours), tty=True)
+            self._read(through, os.dup(self._terminal.ours), Kind.STDOUT)
         elif self._task.get("stdin"):
             self._log = through = Log(self._loop, log, self._path("log.idx"), grown=self._hints.grown)
             (stdin, feed), (out, stdout), (err, stderr) = os.pipe(), os.pipe(), os.pipe()
@@ -126,6 +124,7 @@ class Supervisor:
         for reader in self._readers:
             if reader.open:
                 reader.resume()
+        self._finish()
 
     def _await_refusal(self, fd: int) -> None:
         said = bytearray()
@@ -137,10 +136,10 @@ class Supervisor:
                 return
             self._loop.watch(fd, 0, ready)
             os.close(fd)
-            if said:
-                self._refusal = str(json.loads(said))  # and its end is near; told when that is on record
-            else:
+            self._refusal = str(json.loads(said)) if said else ""
+            if not said:  # else its end is near, and told when that is on record
                 self._tell_starter({"ok": True})
+            self._finish()
 
         self._loop.watch(fd, READ, ready)
 
@@ -175,47 +174,58 @@ class Supervisor:
             self._kill()
             return
         groups = {self._pid, *(session.pid for session in self._sessions.values() if session.alive)}
-        if self._terminal >= 0:
-            groups.add(_foreground(self._terminal))
+        if self._terminal is not None:
+            groups.add(self._terminal.foreground())
             # a shell at a terminal ignores SIGTERM, and ends when somebody hangs up
-            self._loop.later(grace / 2, lambda: self._signal_program(signal.SIGHUP, group=True))
+            self._loop.later(grace / 2, lambda: self._signal_group(signal.SIGHUP))
         for group in groups:
-            _send(-group, signal.SIGTERM)
-            _send(-group, signal.SIGCONT)
+            _send_group(group, signal.SIGTERM)
+            _send_group(group, signal.SIGCONT)
         self._loop.later(grace, self._kill)
 
     def _kill(self) -> None:
         if self._status is None:
             self._we_killed = True
-            self._signal_program(signal.SIGKILL, group=True)
+            self._signal_group(signal.SIGKILL)
             self._kill_the_rest()
 
-    def _signal_program(self, number: int, *, group: bool = False) -> None:
+    def _signal_group(self, number: int) -> None:
         if self._status is None:  # until it is waited for, its number is its own
-            _send(-self._pid if group else self._pid, number)
+            _send_group(self._pid, number)
 
     def _program_ended(self) -> None:
         """End what the program left behind, take its last output, then write down how it ended."""
         self._input.close()
         if not system.LINUX:
-            _send(-self._pid, signal.SIGKILL)
+            _send_group(self._pid, signal.SIGKILL)
         self._sweep(time.monotonic() + _SWEEP)
 
     def _sweep(self, until: float) -> None:
         if self._reap() and self._kill_the_rest() and time.monotonic() < until:
             self._loop.later(0.003, lambda: self._sweep(until))
             return
+        self._swept = True
+        if self._terminal is not None:
+            self._terminal.close()
+            self._terminal = None
         for reader in self._readers:
             reader.last_call()
-        self._swept = True
-        self._disk_until = time.monotonic() + _FULL_DISK
+        self._loop.later(_FULL_DISK, self._give_up)
         self._finish()
+
+    def _give_up(self) -> None:
+        """Do without the output that a full disk does not take."""
+        if not self._ended and self._log is not None:
+            self._cut = self._log.drop()
+            for reader in self._readers:
+                reader.close()
+            self._finish()
 
     def _kill_the_rest(self) -> bool:
         """Kill all that is below us; on Linux orphans come to us, wherever they moved. Whether there was anything."""
         for session in self._sessions.values():
             if session.alive:
-                _send(-session.pid, signal.SIGKILL)
+                _send_group(session.pid, signal.SIGKILL)
         below = system.descendants(os.getpid())
         for pid in below:
             _send(pid, signal.SIGKILL)
@@ -223,21 +233,23 @@ class Supervisor:
 
     def _finish(self) -> None:
         """Write the exit record once all of the output is in the log; only then tell."""
-        if not self._swept or self._ended or any(reader.open for reader in self._readers):
+        if not self._swept or self._ended or self._refusal is None or any(reader.open for reader in self._readers):
             return
-        cut = False
         if self._log is not None and not self._log.room():
-            if time.monotonic() < self._disk_until:
-                self._loop.later(0.1, self._finish)
-                return
-            cut = self._log.drop()
-        records.write(self._path("exit"), self._exit_record(self._status or 0, cut=cut))
+            return
+        try:
+            records.write(self._path("exit"), self._exit_record(self._status or 0))
+        except OSError:  # as long as it is not on record, the task has not ended
+            records.complain(self._folder)
+            self._loop.later(1.0, self._finish)
+            return
         self._ended = True
         self._tell_starter({"ok": True})
         self._hints.end()
+        self._input.end()
         self._leave(time.monotonic() + _LINGER)
 
-    def _exit_record(self, status: int, *, cut: bool) -> dict[str, object]:
+    def _exit_record(self, status: int) -> dict[str, object]:
         code, number = _code(status), os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         reason, description = ("Error" if code else ""), ""
         if self._refusal:
@@ -247,7 +259,7 @@ class Supervisor:
             description = "Ended by signal 9 (SIGKILL), most likely because the machine ran out of memory"
         elif number is not None:
             description = f"Ended by signal {number} ({records.signal_name(number)})"
-        if cut:
+        if self._cut:
             description = f"{description}. The end of the output is missing: the disk was full".removeprefix(". ")
         return records.exit_record(
             code, signal_=number, reason=reason, description=description, started_at=self._started_at
@@ -290,11 +302,11 @@ class Supervisor:
             case "exec_resize":
                 self._session(request).resize(*_size(request))
             case "resize":
-                if self._terminal < 0:
+                if self._terminal is None:
                     raise Refused("illegal_argument", "The job has no terminal")
-                child.resize(self._terminal, *_size(request))
+                self._terminal.resize(*_size(request))
             case "signal":
-                self._signal_program(int(str(request["signal"])))
+                _send(self._pid, int(str(request["signal"])))
             case _:
                 raise Refused("not_supported", f"The supervisor cannot {op}")
         return {}, None
@@ -305,8 +317,8 @@ class Supervisor:
 
     def _take_input(self, frame: Frame) -> None:
         if frame.kind == Kind.RESIZE:
-            if self._terminal >= 0 and self._status is None:
-                child.resize(self._terminal, *size_of(frame))
+            if self._terminal is not None:
+                self._terminal.resize(*size_of(frame))
         else:
             self._input.take(frame)
 
@@ -353,14 +365,16 @@ def _code(status: int) -> int:
 
 
 def _send(pid: int, number: int) -> None:
-    """Send a signal to a process, or to a group by its negative number; one that we may not touch is left alone."""
+    """Send a signal to a process; one that has gone, or that we may not touch, is left alone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 
-def _foreground(terminal: int) -> int:
-    """The process group that has the terminal."""
-    return os.tcgetpgrp(terminal)
+def _send_group(group: int, number: int) -> None:
+    """The same for a process group; 0 would be our own, and 1 everybody."""
+    if group > 1:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
 
 
 def _size(request: dict[str, object]) -> tuple[int, int]:

@@ -1,0 +1,656 @@
+"""The local engine keeps the contract, with real processes; and what only it has to keep."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from neuro_platform.engines import _machine
+from neuro_platform.engines._watch import alive
+from neuro_platform.engines.base import Command, Handle, Report, State, Task
+from neuro_platform.engines.local import LocalEngine
+from neuro_platform.engines.supervisor.loop import Loop
+from neuro_platform.engines.supervisor.server import Server
+from neuro_sdk.errors import IllegalArgumentError, ServerNotAvailable
+from neuro_sdk.wire.frames import Frame, Kind
+from tests.platform.engines.contract import Contract, Does, ack, drain, errors_in, read_log, until
+from tests.platform.engines.local_rig import LocalRig, gone
+
+ROOT = Path(__file__).parents[3]
+LINUX = sys.platform == "linux"
+linux_only = pytest.mark.skipif(not LINUX, reason="the system does not tell")
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[LocalRig]:
+    rig = LocalRig(tmp_path)
+    await rig.engine.open()
+    yield rig
+    await rig.clean()
+    assert rig.complaints() == ""
+
+
+class TestContract(Contract):
+    pass
+
+
+async def run(rig: LocalRig, task: Task) -> tuple[Handle, Report, str]:
+    """Run a task to its end; its handle, how it ended, and its output."""
+    handle = await rig.engine.start(task)
+    report = await rig.end(handle)
+    return handle, report, read_log(handle).decode()
+
+
+# What a program finds
+
+
+async def test_the_environment_is_what_was_asked_and_the_machines_own(
+    rig: LocalRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURO_PLATFORM_SECRET", "hidden")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    monkeypatch.setenv("LC_TIME", "C.UTF-8")
+    _, _, output = await run(rig, rig.run("env", env={"ASKED": "a b\nc", "PATH": "/bin:/usr/bin"}))
+
+    names = set(re.findall(r"^(\w+)=", output, re.MULTILINE))
+    assert {"ASKED", "PATH", "HOME", "USER", "LC_TIME"} <= names
+    assert names <= {"ASKED", *_machine._MACHINE} | {name for name in names if name.startswith("LC_")}
+    assert "ASKED=a b\nc\n" in output
+    assert "PATH=/bin:/usr/bin\n" in output
+    assert "hidden" not in output
+
+
+@linux_only
+async def test_the_servers_environment_is_not_in_the_supervisor_either(
+    rig: LocalRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    handle = await rig.start(hold=True)
+
+    assert b"hidden" not in Path(f"/proc/{rig.started(handle)['supervisor']}/environ").read_bytes()
+
+
+async def test_what_was_asked_does_not_stay_on_the_disk(rig: LocalRig) -> None:
+    task = rig.run("true", env={"TOKEN": "the-secret"})
+    await run(rig, task)
+
+    assert [path for path in task.folder.iterdir() if b"the-secret" in path.read_bytes()] == []
+
+
+async def test_arguments_and_variables_are_bytes(rig: LocalRig) -> None:
+    odd = os.fsdecode(b"\xff\xfe")
+    handle = await rig.engine.start(rig.run("sh", "-c", 'printf %s "$1$ODD"', "sh", odd, env={"ODD": odd}))
+    await rig.end(handle)
+
+    assert read_log(handle) == b"\xff\xfe\xff\xfe"
+
+
+async def test_it_starts_in_the_home_folder_or_where_it_was_told(rig: LocalRig, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+
+    assert (await run(rig, rig.run("pwd")))[2] == f"{os.environ['HOME']}\n"
+    assert (await run(rig, rig.run("pwd", working_dir=str(tmp_path / "there"))))[2] == f"{tmp_path}/there\n"
+
+
+async def test_it_inherits_no_descriptor_no_mask_and_no_ignored_signal(rig: LocalRig) -> None:
+    program = """
+import os, signal
+ignored = [n.name for n in signal.Signals if n not in (9, 19) and signal.getsignal(n) not in (signal.SIG_DFL, None)]
+fds = []
+for fd in range(100):
+    try: os.fstat(fd)
+    except OSError: continue
+    fds.append(fd)
+old = os.umask(0)
+print(fds, ignored, signal.pthread_sigmask(signal.SIG_BLOCK, []), oct(old), os.getpid() == os.getsid(0))
+"""
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # like a server under nohup
+    try:
+        _, _, output = await run(rig, rig.run(sys.executable, "-c", program))
+    finally:
+        signal.signal(signal.SIGHUP, old)
+
+    # Python itself ignores SIGPIPE and SIGXFSZ, and catches SIGINT
+    assert output == "[0, 1, 2] ['SIGINT', 'SIGPIPE', 'SIGXFSZ'] set() 0o22 True\n"
+
+
+async def test_a_closed_pipe_ends_a_program_as_everywhere(rig: LocalRig) -> None:
+    _, report, output = await run(rig, rig.run("bash", "-c", "yes | head -1; echo ${PIPESTATUS[0]}"))
+
+    assert output == "y\n141\n"
+    assert report.exit_code == 0
+
+
+async def test_standard_input_is_empty_unless_it_was_asked_for(rig: LocalRig) -> None:
+    assert (await run(rig, rig.run("sh", "-c", "cat; echo end")))[2] == "end\n"
+
+
+async def test_input_to_a_program_that_has_none_is_dropped(rig: LocalRig) -> None:
+    handle = await rig.start(hold=True)
+    channel = await rig.engine.input(handle)
+    assert await ack(channel) == 0
+    await channel.send(Frame(Kind.STDIN, 0, b"abc"))
+    assert await ack(channel) == 3
+
+    await channel.close()
+
+
+async def test_gpus_are_those_that_were_given(rig: LocalRig) -> None:
+    task = rig.run("true", env={"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, gpus=[2, 3])
+
+    assert _machine.environment(task, gpus=4)["CUDA_VISIBLE_DEVICES"] == "2,3"
+    assert _machine.environment(rig.run("true"), gpus=4)["CUDA_VISIBLE_DEVICES"] == ""
+    assert "CUDA_VISIBLE_DEVICES" not in _machine.environment(rig.run("true"), gpus=0)
+
+
+# Programs that cannot start
+
+
+@pytest.mark.parametrize(
+    ("argv", "working_dir", "code", "sentence"),
+    [
+        (["no-such-program"], None, 127, "no-such-program: command not found"),
+        (["/no/such/program"], None, 127, "There is no program /no/such/program"),
+        ([""], None, 127, "There is no command"),
+        ([], None, 127, "There is no command"),
+        (["/etc"], None, 126, "/etc is a folder"),
+        (["/etc/passwd"], None, 126, "/etc/passwd is not executable"),
+        (["FOLDER/text"], None, 126, "no #! line"),
+        (["FOLDER/script"], None, 126, "wants an interpreter that is not there"),
+        (["true", "x" * 200_000], None, 126, "Argument list too long"),
+        (["true", "a\0b"], None, 126, "null"),
+        (["true"], "/no/such/folder", 126, "There is no folder /no/such/folder"),
+        (["true"], "/etc/passwd", 126, "/etc/passwd, to start in, is not a folder"),
+    ],
+)
+async def test_why_a_program_cannot_start_is_said_in_log_and_record(
+    rig: LocalRig, tmp_path: Path, argv: list[str], working_dir: str | None, code: int, sentence: str
+) -> None:
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "script").write_text("#!/no/such/interpreter\n")
+    for name in ("text", "script"):
+        (tmp_path / name).chmod(0o755)
+    argv = [word.replace("FOLDER", str(tmp_path)) for word in argv]
+    for stdin, tty in ((False, False), (True, False), (False, True)):
+        _, report, output = await run(rig, rig.run(*argv, working_dir=working_dir, stdin=stdin, tty=tty))
+
+        assert report.exit_code == code
+        assert sentence in report.description
+        assert report.description in output
+
+
+async def test_a_second_command_that_cannot_start_says_so(rig: LocalRig) -> None:
+    handle = await rig.start(hold=True)
+    await rig.engine.exec_create(handle, Command(id="e", argv=["no-such-program"]))
+    channel = await rig.engine.exec_start(handle, "e")
+    out, err, code = await drain(channel)
+
+    assert (out, code) == (b"", 127)
+    assert b"no-such-program: command not found" in err
+    await channel.close()
+
+
+async def test_a_folder_that_cannot_be_written_is_a_sentence(rig: LocalRig) -> None:
+    task = rig.run("true")
+    task.folder.rmdir()
+
+    with pytest.raises(ServerNotAvailable, match="Cannot start a job in"):
+        await rig.engine.start(task)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+async def test_a_full_disk_at_the_start_is_a_sentence_and_starts_nothing(rig: LocalRig) -> None:
+    task = rig.run("touch", "ran")
+    (task.folder / "exit.tmp").symlink_to("/dev/full")
+
+    with pytest.raises(ServerNotAvailable, match="No space left on device"):
+        await rig.engine.start(task)
+
+    (task.folder / "exit.tmp").unlink()
+    _, report, _ = await run(rig, task)
+    assert report.exit_code == 0
+
+
+# Output
+
+
+@pytest.mark.parametrize(("stdin", "tty"), [(False, False), (True, False), (False, True)])
+async def test_much_output_arrives_whole(rig: LocalRig, stdin: bool, tty: bool) -> None:
+    program = "import sys; b = bytes(range(256)) * 4096\nfor _ in range(50): sys.stdout.buffer.write(b)"
+    if tty:
+        program = "import tty; tty.setraw(1)\n" + program
+    handle = await rig.engine.start(rig.run(sys.executable, "-c", program, stdin=stdin, tty=tty))
+    await rig.end(handle)
+
+    assert read_log(handle) == bytes(range(256)) * 4096 * 50
+
+
+async def test_last_words_at_a_terminal_are_not_lost(rig: LocalRig) -> None:
+    handle, _, _ = await run(rig, rig.run("sh", "-c", "seq 20000; exit 1", tty=True))
+
+    assert read_log(handle) == b"".join(b"%d\r\n" % number for number in range(1, 20001))
+
+
+async def test_errors_and_output_in_turn_are_told_apart(rig: LocalRig) -> None:
+    program = """
+import os
+for number in range(500):
+    os.write(1, b"o" * number)
+    os.write(2, b"e" * number)
+"""
+    handle, _, _ = await run(rig, rig.run(sys.executable, "-c", program, stdin=True))
+
+    assert set(errors_in(handle)) == set(b"e")
+    assert len(errors_in(handle)) * 2 == len(read_log(handle)) == 2 * sum(range(500))
+
+
+# Ends
+
+
+@linux_only
+@pytest.mark.parametrize(("stdin", "tty"), [(False, False), (True, False), (False, True)])
+async def test_what_a_program_leaves_behind_is_ended(rig: LocalRig, stdin: bool, tty: bool) -> None:
+    script = "(setsid sleep 1000 & echo $!); setsid sh -c 'sleep 1000 & echo $!; sleep 1000' & sleep 0.3; exit 3"
+    _, report, output = await run(rig, rig.run("sh", "-c", script, stdin=stdin, tty=tty))
+
+    assert report.exit_code == 3
+    assert len(output.split()) == 2
+    assert all(gone(int(pid)) for pid in output.split())
+
+
+@linux_only
+async def test_stop_reaches_all_of_a_task(rig: LocalRig) -> None:
+    script = "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & sleep 1000; wait"
+    handle = await rig.engine.start(rig.run("sh", "-c", script))
+    await until(lambda: read_log(handle).endswith(b"\n"))
+    await rig.engine.stop(handle, grace=0.1)
+    report = await rig.end(handle)
+
+    assert report.exit_code == 137
+    assert gone(int(read_log(handle)))
+
+
+async def test_a_handler_has_its_grace(rig: LocalRig) -> None:
+    script = "trap 'sleep 0.3; echo saved; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    handle = await rig.engine.start(rig.run("sh", "-c", script))
+    await until(lambda: read_log(handle) == b"ready\n")
+    await rig.engine.stop(handle, grace=60)
+    report = await rig.end(handle)
+
+    assert read_log(handle).endswith(b"saved\n")
+    assert report.exit_code == 5
+
+
+async def test_a_shell_at_a_terminal_ends_when_asked(rig: LocalRig) -> None:
+    handle = await rig.engine.start(rig.run("bash", "--norc", "-i", tty=True))
+    await until(lambda: b"$" in read_log(handle) or b"#" in read_log(handle))
+    await rig.engine.stop(handle, grace=1)
+
+    assert (await rig.end(handle)).exit_code in (129, 143, 0)
+
+
+@linux_only
+async def test_a_killed_supervisor_leaves_no_runaway(rig: LocalRig) -> None:
+    script = "sh -c 'echo $$; exec sleep 1000' & wait"
+    handle = await rig.engine.start(rig.run("sh", "-c", script, env={"NEURO_JOB_ID": "job-1"}))
+    await until(lambda: read_log(handle).endswith(b"\n"))
+    below, program = int(read_log(handle)), rig.started(handle)["pid"]
+    await rig.lose(handle)
+
+    assert (await rig.report(handle)).state is State.LOST
+    await until(lambda: gone(program) and gone(below))
+
+
+@linux_only
+async def test_leftovers_are_only_ended_when_they_are_surely_the_jobs(rig: LocalRig) -> None:
+    handle = await rig.engine.start(rig.run("sleep", "1000", env={"NEURO_JOB_ID": "job-1"}))
+    started = dict(rig.started(handle))
+    for change in (
+        {"mark": "NEURO_JOB_ID=job-2"},
+        {"mark": ""},
+        {"boot_id": "another"},
+        {"start_time": started["start_time"] + 1},
+    ):
+        _machine.end_leftovers({**started, **change})
+
+    assert (await rig.report(handle)).state is State.RUNNING
+
+
+async def test_no_zombies_stay(rig: LocalRig) -> None:
+    handle = await rig.engine.start(rig.run("sh", "-c", "(sleep 0.05 &) ; (true &) ; sleep 1000"))
+    for number in range(3):
+        await rig.engine.exec_create(handle, Command(id=str(number), argv=["true"]))
+        channel = await rig.engine.exec_start(handle, str(number))
+        await drain(channel)
+        await channel.close()
+
+    def children() -> list[str]:
+        supervisor = rig.started(handle)["supervisor"]
+        return Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+
+    if LINUX:
+        await until(lambda: children() == [str(rig.started(handle)["pid"])])
+
+
+async def test_nothing_stays_of_an_ended_task_but_its_files(rig: LocalRig) -> None:
+    handle, _, _ = await run(rig, rig.run("true"))
+    folder = Path(handle["folder"])
+    await until(lambda: not alive(folder))
+    await rig.engine.forget(handle)
+
+    assert not Path(handle["socket"]).exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["exit", "lock", "log", "started"]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
+
+
+# Outliving
+
+_SERVER = """
+import asyncio, json, sys
+from pathlib import Path
+from neuro_platform.engines.base import Task
+from neuro_platform.engines.local import LocalEngine
+from neuro_platform.engines.supervisor.loop import Loop
+from neuro_platform.engines.supervisor.server import Server
+
+async def main(folder):
+    engine = LocalEngine(runtime_dir=folder / "run")
+    await engine.open()
+    job = folder / "jobs" / "0"
+    job.mkdir(parents=True)
+    argv = ["sh", "-c", "echo one; while [ ! -e go ]; do sleep 0.02; done; echo two; exit 7"]
+    handle = await engine.start(Task(id="job-0", argv=argv, env={}, folder=job, working_dir=str(folder)))
+    print(json.dumps(handle), flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+async def test_a_task_outlives_the_server(rig: LocalRig, tmp_path: Path) -> None:
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _SERVER, str(tmp_path), stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True
+    )
+    assert server.stdout is not None
+    handle = json.loads(await server.stdout.readline())
+    os.killpg(server.pid, signal.SIGKILL)
+    await server.wait()
+    assert (await rig.report(handle)).state is State.RUNNING
+    (tmp_path / "go").touch()
+    report = await rig.end(handle)
+
+    assert report.exit_code == 7
+    assert read_log(handle) == b"one\ntwo\n"
+
+
+async def test_many_servers_that_start_one_task_start_it_once(rig: LocalRig, tmp_path: Path) -> None:
+    task = rig.run("sh", "-c", "echo started; sleep 0.2")
+    engines = [LocalEngine(runtime_dir=tmp_path / f"run{number}") for number in range(4)]
+    for engine in engines:
+        await engine.open()
+
+    handles = await asyncio.gather(*(engine.start(task) for engine in engines))
+    await rig.end(handles[0])
+
+    assert all(handle == handles[0] for handle in handles)
+    assert task.files.log.read_bytes() == b"started\n"
+    assert not (task.folder / "task").exists()
+
+
+async def test_a_start_that_was_cut_short_is_done_again(rig: LocalRig) -> None:
+    task = rig.run("echo", "hi")
+    (task.folder / "task").write_text("{half")
+    (task.folder / "lock").touch()
+
+    _, report, output = await run(rig, task)
+    assert (report.exit_code, output) == (0, "hi\n")
+
+
+async def test_a_socket_that_was_swept_away_comes_back(rig: LocalRig) -> None:
+    path = rig.folder / "swept" / "sock"
+    server = Server(Loop(), str(path), lambda _client, _request: ({}, None), lambda: None)
+    path.unlink()
+    path.parent.rmdir()
+    server.check()
+
+    assert path.is_socket()
+    server.close()
+    assert not path.exists()
+
+
+async def test_a_task_can_be_stopped_without_its_socket(rig: LocalRig) -> None:
+    handle = await rig.start(hold=True)
+    Path(handle["socket"]).unlink()
+    with pytest.raises(ServerNotAvailable, match="cannot be reached now"):
+        await rig.engine.input(handle)
+    await rig.engine.stop(handle, grace=10)
+
+    assert (await rig.end(handle)).exit_code == 143
+
+
+async def test_the_folder_of_sockets_must_be_ours(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    with pytest.raises(ServerNotAvailable, match="belongs to somebody else"):
+        await LocalEngine(runtime_dir=tmp_path / "link").open()
+
+
+async def test_a_folder_of_sockets_that_others_can_enter_is_closed_to_them(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o755)
+    await LocalEngine(runtime_dir=tmp_path / "run").open()
+
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_path_too_long_for_a_socket_is_not_used(rig: LocalRig, tmp_path: Path) -> None:
+    engine = LocalEngine(runtime_dir=tmp_path / ("x" * 100))
+    await engine.open()
+    handle = await engine.start(rig.run("true"))
+
+    assert handle["socket"].startswith(str(_machine.default_runtime_dir()))
+    await rig.end(handle)
+
+
+# Terminals
+
+
+async def test_a_task_with_a_terminal_has_one(rig: LocalRig) -> None:
+    script = "test -t 0 && test -t 1 && test -t 2 && echo $TERM && : </dev/tty && echo yes"
+    _, report, output = await run(rig, rig.run("sh", "-c", script, env={"TERM": "vt100"}, tty=True))
+
+    assert (report.exit_code, output) == (0, "vt100\r\nyes\r\n")
+
+
+async def test_a_terminals_size_reaches_the_program(rig: LocalRig) -> None:
+    script = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.02; done"
+    handle = await rig.engine.start(rig.run("bash", "-c", script, tty=True))
+    await until(lambda: b"ready" in read_log(handle))
+    await rig.engine.resize(handle, width=120, height=40)
+    await until(lambda: b"40 120" in read_log(handle))
+    channel = await rig.engine.input(handle)
+    await channel.send(Frame(Kind.RESIZE, 0, b'{"width": 99, "height": 33}'))
+    await until(lambda: b"33 99" in read_log(handle))
+
+    await channel.close()
+
+
+async def test_a_task_without_terminal_has_no_size(rig: LocalRig) -> None:
+    handle = await rig.start(hold=True)
+
+    with pytest.raises(IllegalArgumentError, match="no terminal"):
+        await rig.engine.resize(handle, width=1, height=1)
+
+
+async def test_ctrl_c_interrupts(rig: LocalRig) -> None:
+    handle = await rig.engine.start(rig.run("sh", "-c", "echo ready; sleep 1000; echo never", tty=True))
+    await until(lambda: b"ready" in read_log(handle))
+    channel = await rig.engine.input(handle)
+    await channel.send(Frame(Kind.STDIN, 0, b"\x03"))
+
+    assert (await rig.end(handle)).exit_code == 130
+    assert b"never" not in read_log(handle)
+    await channel.close()
+
+
+async def test_a_program_may_let_go_of_its_terminal_for_a_while(rig: LocalRig) -> None:
+    script = "exec </dev/null >/dev/null 2>&1; sleep 0.3; echo back >/dev/tty; sleep 0.1; exit 4"
+    _, report, output = await run(rig, rig.run("sh", "-c", script, tty=True))
+
+    assert (report.exit_code, output) == (4, "back\r\n")
+
+
+async def test_a_second_command_with_a_terminal(rig: LocalRig) -> None:
+    handle = await rig.engine.start(rig.run("sleep", "1000", env={"GREETING": "hi", "OTHER": "1"}))
+    script = "stty size; echo $GREETING $OTHER $TERM; read line; echo got $line; stty size; kill -INT $$"
+    command = Command(id="e", argv=["sh", "-c", script], tty=True, env={"OTHER": "2"}, width=100, height=30)
+    await rig.engine.exec_create(handle, command)
+    channel = await rig.engine.exec_start(handle, "e")
+    seen = b""
+    while b"color" not in seen:
+        frame = await channel.receive()
+        assert frame is not None
+        seen += frame.data
+    await rig.engine.exec_resize(handle, "e", width=90, height=20)
+    await channel.send(Frame(Kind.STDIN, 0, b"word\n"))
+    await channel.close()
+
+    channel = await rig.engine.exec_start(handle, "e", offset=len(seen))
+    rest, _, code = await drain(channel)
+    assert seen == b"30 100\r\nhi 2 xterm-256color\r\n"
+    assert rest == b"word\r\ngot word\r\n20 90\r\n"
+    assert code == 130
+    await channel.close()
+
+
+# Clients that come, go and do not read
+
+
+async def test_a_command_waits_for_a_client_that_does_not_read(rig: LocalRig) -> None:
+    """It writes as much as is kept for it and then waits; nothing is lost, and nobody else is held up."""
+    handle = await rig.engine.start(rig.run("sh", "-c", "while :; do sleep 0.01; done"))
+    script = "import os\nfor _ in range(80): os.write(1, b'x' * 100_000)\nos.write(1, b'end')"
+    await rig.engine.exec_create(handle, Command(id="big", argv=[sys.executable, "-c", script]))
+    stuck = await rig.engine.exec_start(handle, "big")
+    await rig.engine.exec_create(handle, Command(id="small", argv=["echo", "quick"]))
+    other = await rig.engine.exec_start(handle, "small")
+    assert (await drain(other))[0] == b"quick\n"
+    await other.close()
+    assert (await rig.engine.exec_inspect(handle, "big")).exit_code is None
+    await stuck.close()
+
+    channel = await rig.engine.exec_start(handle, "big")
+    out, _, code = await drain(channel)
+    assert out == b"x" * 8_000_000 + b"end"
+    assert code == 0
+    await channel.close()
+
+
+async def test_the_latest_client_of_a_command_has_it(rig: LocalRig) -> None:
+    handle = await rig.start(hold=True)
+    command, first = await rig.exec_(handle, Does(echo=True))
+    second = await rig.engine.exec_start(handle, command.id)
+    async with asyncio.timeout(30):
+        while await first.receive() is not None:
+            pass
+    await second.send(Frame(Kind.STDIN, 0, b"hi"))
+    await second.send(Frame(Kind.EOF, 2, b""))
+
+    assert (await drain(second))[0] == b"hi"
+    await first.close()
+    await second.close()
+
+
+async def test_much_input_arrives_whole(rig: LocalRig) -> None:
+    handle = await rig.engine.start(rig.run("sh", "-c", "sleep 0.2; cat", stdin=True))
+    channel = await rig.engine.input(handle)
+    data = os.urandom(5_000_000)
+    for start in range(0, len(data), 100_000):
+        await channel.send(Frame(Kind.STDIN, start, data[start : start + 100_000]))
+    await channel.send(Frame(Kind.EOF, len(data), b""))
+    await rig.end(handle)
+
+    assert read_log(handle) == data
+    await channel.close()
+
+
+async def test_input_to_a_program_that_does_not_read_any_more_is_dropped(rig: LocalRig) -> None:
+    handle = await rig.engine.start(rig.run("sh", "-c", "exec <&-; echo ready; sleep 1000", stdin=True))
+    await until(lambda: read_log(handle) == b"ready\n")
+    channel = await rig.engine.input(handle)
+    assert await ack(channel) == 0
+    for start in range(0, 1_000_000, 100_000):
+        await channel.send(Frame(Kind.STDIN, start, bytes(100_000)))
+    position = 0
+    while position < 1_000_000:
+        position = await ack(channel)
+
+    await channel.close()
+
+
+async def test_a_command_that_leaves_somebody_with_its_output_has_ended_all_the_same(rig: LocalRig) -> None:
+    handle = await rig.start(hold=True)
+    await rig.engine.exec_create(handle, Command(id="e", argv=["sh", "-c", "sleep 1000 & echo started; exit 2"]))
+    channel = await rig.engine.exec_start(handle, "e")
+
+    assert await drain(channel) == (b"started\n", b"", 2)
+    await channel.close()
+
+
+async def test_nonsense_on_the_socket_hurts_nobody(rig: LocalRig) -> None:
+    handle = await rig.start(hold=True)
+    for nonsense in (
+        b"hello\n",
+        b"[]\n",
+        b'{"op": "no"}\n',
+        b'{"op": "exec_create", "id": "x", "argv": "ls", "tty": 0, "env": {}, "width": 1, "height": 1}\n',
+        b'{"op": "input"}\n' + b"\x00" + b"\xff" * 8 + b"\x00\x00\x00\x01x",
+        b'{"op": "input"}\n' + b"\x04" + bytes(8) + b"\x00\x00\x00\x02{]",
+    ):
+        reader, writer = await asyncio.open_unix_connection(handle["socket"])
+        writer.write(nonsense)
+        async with asyncio.timeout(30):
+            if b"input" not in nonsense:
+                answer = json.loads(await reader.readline())
+                assert answer["code"] in ("illegal_argument", "not_supported")
+        writer.close()
+
+    assert (await rig.report(handle)).state is State.RUNNING
+
+
+# Cost
+
+
+@linux_only
+async def test_twenty_tasks_cost_little(rig: LocalRig) -> None:
+    handles = [await rig.start(hold=True) for _ in range(20)]
+    sizes = []
+    for handle in handles:
+        smaps = Path(f"/proc/{rig.started(handle)['supervisor']}/smaps_rollup").read_text()
+        sizes += [int(size) for size in re.findall(r"^Pss:\s+(\d+) kB", smaps, re.MULTILINE)]
+
+    assert len(sizes) == 20
+    assert max(sizes) < 25 * 1024
+
+
+async def test_capacity_is_the_machines(rig: LocalRig) -> None:
+    capacity = rig.engine.capacity()
+
+    assert capacity is not None
+    assert 0 < capacity.cpu <= (os.cpu_count() or 1)
+    assert 0 < capacity.memory_mb <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+async def test_it_runs_host_and_nothing_else(rig: LocalRig) -> None:
+    assert rig.engine.runs("host")
+    assert not rig.engine.runs("ubuntu")
+    assert not rig.engine.runs("host:other")
