@@ -79,7 +79,7 @@ class Reconciler:
         await asyncio.gather(*[lane.close() for lane in self._lanes.values()])
 
     async def settle(self) -> None:
-        """Return when there is nothing to do but wait: for tests."""
+        """Look at everything now, and return when there is nothing to do but wait: for tests."""
         for lane in self._lanes.values():
             await lane.settle()
 
@@ -135,6 +135,10 @@ class _Lane:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def settle(self) -> None:
+        self._words_due = 0.0
+        self._hints.update(self._active)
+        self._look_now.set()
+        self._wake.set()
         while self._steps or self._wake.is_set() or self._hints or self._looking or await self._has_news():  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # several things to wait for, and tests only
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from neuro_platform.app import open_platform, serve
 from neuro_platform.auth.service import User
 from neuro_platform.engines.base import Engine
 from neuro_platform.engines.fake import FakeEngine
+from neuro_platform.services.jobs import utc_now
 from neuro_platform.settings import Settings
 from neuro_sdk.wire.codec import replace
 
@@ -82,7 +83,10 @@ class Platform:
 
 @asynccontextmanager
 async def running_platform(
-    data: Path, engines: Mapping[str, Engine] | None = None, settings: Settings | None = None
+    data: Path,
+    engines: Mapping[str, Engine] | None = None,
+    settings: Settings | None = None,
+    clock: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Platform]:
     """A platform on any free port; twice on the same data folder is a restart."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,7 +97,7 @@ async def running_platform(
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         port = listening.getsockname()[1]
         settings = replace(settings or Settings(data=data), port=port)
-        parts = await stack.enter_async_context(open_platform(settings, engines or {"local": engine}))
+        parts = await stack.enter_async_context(open_platform(settings, engines or {"local": engine}, clock))
         await stack.enter_async_context(serve(parts, listening))
         user = await parts.auth.local_user()
         tokens = [token.id for token in await parts.auth.tokens(user) if token.name == "test"]

@@ -6,14 +6,21 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
 from sqlalchemy.engine import Connection
 
 from neuro_platform.store.schema import complete_metadata
 from neuro_sdk.errors import PlatformError
 
 _FOLDER = Path(__file__).parent / "migrations"
-_VERSION: Final = "alembic_version"  # the table in which Alembic keeps the revision
+
+# where Alembic keeps the revision
+_VERSION: Final = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def known() -> list[str]:
@@ -22,7 +29,7 @@ def known() -> list[str]:
 
 
 def bring_up_to_date(connection: Connection) -> None:
-    """Make the tables in a new database, run the migrations that an older one lacks; in the connection's transaction."""
+    """Make the tables in a new database, or run the migrations that an older one lacks, in the open transaction."""
     present = _present(connection)
     revisions = known()
     if present == revisions[-1]:
@@ -41,8 +48,8 @@ def bring_up_to_date(connection: Connection) -> None:
 def create(connection: Connection, revision: str) -> None:
     """The tables as they are now; a test holds this and the migrations to the same result."""
     complete_metadata().create_all(connection)
-    connection.execute(text(f"CREATE TABLE {_VERSION} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
-    connection.execute(text(f"INSERT INTO {_VERSION} (version_num) VALUES (:revision)"), {"revision": revision})
+    _VERSION.create(connection)
+    connection.execute(insert(_VERSION).values(version_num=revision))
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
@@ -58,6 +65,6 @@ def migrate(connection: Connection, revision: str = "head") -> None:
 
 
 def _present(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(_VERSION):
+    if not inspect(connection).has_table(_VERSION.name):
         return None
-    return connection.execute(text(f"SELECT version_num FROM {_VERSION}")).scalar_one_or_none()
+    return connection.execute(select(_VERSION.c.version_num)).scalar_one_or_none()

@@ -70,7 +70,7 @@ class _Hook:
             return cast(T, URL(value))
         if kind is RemoteImage and isinstance(value, str):
             return cast(T, self._images(value))
-        raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")  # msgspec adds the path
 
 
 def _to_plain(value: object) -> object:
