@@ -183,7 +183,7 @@ class Core:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[bytes]:
         """The body of a long answer, in pieces as they arrive, however long the next one takes."""
-        async with self.open("GET", url, params=params, headers=headers, timeout=self.patient) as response:
+        async with self.open("GET", url, params=params, headers=headers, timeout=self.patient, repeat=True) as response:
             async for chunk in response.content.iter_any():
                 yield chunk
 

@@ -22,6 +22,8 @@ from neuro_sdk.errors import ConfigError
 DEFAULT_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_read=60, sock_connect=60)
 USER_AGENT: Final = f"neuro-sdk/{__version__} ({sys.platform})"
 
+_READ_AHEAD: Final = 256 * 1024  # bytes; what one read of a socket gives, so that not every read pauses the next
+
 Params = Mapping[str, str] | Sequence[tuple[str, str]] | str
 
 
@@ -138,8 +140,14 @@ class Transport:
             raise RuntimeError("The client is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                headers={"User-Agent": USER_AGENT}, timeout=self.timeout, trace_configs=self._trace_configs
+                headers={"User-Agent": USER_AGENT},
+                timeout=self.timeout,
+                trace_configs=self._trace_configs,
+                read_bufsize=_READ_AHEAD,
             )
+            # By itself aiohttp sends PUT and DELETE a second time when a connection breaks, and has no public switch
+            # for that. What may be repeated is for Core to say: adding run time twice is not the same as once.
+            self._session._retry_connection = False
         return self._session
 
     def _route(self, url: URL) -> dict[str, Any]:  # Any: keyword arguments of several types
