@@ -33,6 +33,7 @@ from neuro_platform.services.tasks import JobLogins, attempt_folder, files_of, t
 from neuro_platform.states import step
 from neuro_platform.store.jobs import JobStore, Phase, Record, Stop
 from neuro_sdk.errors import NeuroError, ServerNotAvailable
+from neuro_sdk.wire.codec import replace
 from neuro_sdk.wire.jobs import JobStatus
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class _Lane:
         self._missed: set[str] = set()  # jobs of which something new was seen in the middle of a step
         self._wake, self._look_now = asyncio.Event(), asyncio.Event()
         self._looking = False
-        self._words_due = 0.0  # when the sentences of waiting jobs may be renewed
+        self._words_due = 0.0  # when the sentences of a long queue may be renewed
         self._loops: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
@@ -257,7 +258,10 @@ class _Lane:
         now = self._now()
         room = Room(self._clusters.capacity(self._name), self._shares()) if self._queue else None
         waiting: list[Record] = []
-        whole = len(self._queue) < _SHORT_QUEUE or asyncio.get_running_loop().time() >= self._words_due
+        loop_time = asyncio.get_running_loop().time()
+        whole = len(self._queue) <= _SHORT_QUEUE or loop_time >= self._words_due
+        if whole:
+            self._words_due = loop_time + POLL
         for job_id, record in list(self._queue.items()):
             if waiting and not whole:
                 return  # those behind cannot start; time-outs and sentences of so many can wait for the next round
@@ -279,11 +283,8 @@ class _Lane:
             self._say_why(room, waiting)
 
     def _say_why(self, room: Room, waiting: Sequence[Record]) -> None:
-        loop_time = asyncio.get_running_loop().time()
-        fresh = waiting and waiting[-1].job.summary.reason != _WAITS
-        if _SAYING in self._steps or self._rests(_SAYING) or (loop_time < self._words_due and not fresh):
+        if _SAYING in self._steps or self._rests(_SAYING):
             return
-        self._words_due = loop_time + POLL
         told = [(record, why_waiting(room, record.job.container.resources, n)) for n, record in enumerate(waiting)]
         news = [(record, words) for record, words in told if record.job.summary.description != words]
         if news:
@@ -386,6 +387,17 @@ class _Lane:
             self._begin(record, self._stop(record, handle, grace))
 
     async def _stop(self, record: Record, handle: Handle, grace: float) -> None:
+        (report,) = await self._engine.poll([handle])
+        if report.state in (State.ENDED, State.LOST):
+            await self._take(record, handle, report)
+            return
+
+        def asked(stored: Record) -> Record:
+            if stored.stop is None:
+                return stored
+            return dataclasses.replace(stored, stop=replace(stored.stop, asked=True))
+
+        await self._change(record, asked)
         await self._engine.stop(handle, grace=grace)
         self._hint(record.job.id)
 
@@ -426,7 +438,7 @@ class _Lane:
         if stored.stop is not None or stored.job.status.is_finished or not self._has_outlived(stored):
             return stored
         words = f"Its life span of {stored.job.max_run_time_minutes} minutes has ended"
-        return dataclasses.replace(stored, stop=Stop("LifeSpanEnded", words, self._now()))
+        return dataclasses.replace(stored, stop=Stop("LifeSpanEnded", words))
 
     def _stepped(self, record: Record, status: JobStatus, reason: str, description: str = "") -> Record:
         item = item_of(status, max(self._now(), record.job.statuses[-1].transition_time), reason, description)

@@ -100,7 +100,7 @@ class Jobs:
         """Have the job stopped; nothing happens to a finished one."""
         record = await self._record(user, job)
         now = self._now()
-        stop = Stop("UserRequested", "Stopped on request of the user", now)
+        stop = Stop("UserRequested", "Stopped on request of the user")
 
         def killed(record: Record) -> Record:
             if record.job.status.is_finished or record.stop is not None:

@@ -70,10 +70,10 @@ def _over(record: Record, report: Report, files: Files | None, now: datetime) ->
     if record.job.status is JobStatus.PENDING and report.started_at is not None and report.reason != CANNOT_RUN:
         # it ran, only too quickly to be seen
         record = _stepped(record, item_of(JobStatus.RUNNING, _moment(report.started_at, record.job, ended)))
-    if record.stop is not None and not (report.finished_at is not None and report.finished_at < record.stop.at):
+    if record.stop is not None and record.stop.asked:
         return cancelled(record, ended, report.exit_code)
     success = report.state is State.ENDED and report.exit_code == 0
-    policy = record.job.restart_policy
+    policy = record.job.restart_policy if record.stop is None else JobRestartPolicy.NEVER
     if policy is JobRestartPolicy.ALWAYS or (policy is JobRestartPolicy.ON_FAILURE and not success):
         return _restarted(record, report, ended, now)
     if success:

@@ -37,11 +37,11 @@ class Phase(enum.StrEnum):
 
 
 class Stop(Model, frozen=True):
-    """Why and since when a job is to end."""
+    """Why a job is to end."""
 
     reason: str  # of API v1, chapter 5.8
     description: str
-    at: datetime
+    asked: bool = False  # whether the engine has been told; what ends before that ends by itself
 
 
 @dataclass(frozen=True, kw_only=True)
