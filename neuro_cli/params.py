@@ -172,8 +172,13 @@ def parse_duration(text: str) -> float | None:
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
+def command_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a command without the ``--`` that may stand before it."""
+    return words[1:] if words[:1] == ("--",) else words
+
+
 def command_line(words: tuple[str, ...]) -> str | None:
-    """The words of a command as the platform takes them: one as it is, several quoted and joined, none as none."""
+    """A command as the platform takes it: one word as it is, several quoted and joined, none as none."""
     import shlex
 
     if len(words) != 1:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from neuro_cli.render._style import Style, memory
 from neuro_cli.render.jobs import card
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from neuro_sdk import Config, Preset
 
 
-class LoginDocument(NamedTuple):
+class LoginDocument(TypedDict):
     """What `neuro config show` says."""
 
     api_url: str
     username: str | None
     cluster_name: str
     clusters: list[str]
-    presets: Mapping[str, Preset]
+    presets: dict[str, Preset]
 
 
 def login_document(config: Config) -> LoginDocument:
@@ -29,25 +29,29 @@ def login_document(config: Config) -> LoginDocument:
         username = config.username
     except ValueError:  # the token does not say whose it is
         username = None
-    return LoginDocument(
-        str(config.api_url), username, config.cluster_name, list(config.clusters), dict(config.presets)
-    )
+    return {
+        "api_url": str(config.api_url),
+        "username": username,
+        "cluster_name": config.cluster_name,
+        "clusters": list(config.clusters),
+        "presets": dict(config.presets),
+    }
 
 
 def login_card(shown: LoginDocument, style: Style) -> str:
     """The login, then the presets of its cluster."""
     top = card(
         [
-            ("User", shown.username or "unknown: the token does not say"),
-            ("Platform", shown.api_url),
-            ("Cluster", shown.cluster_name),
-            ("Clusters", ", ".join(shown.clusters)),
+            ("User", shown["username"] or "unknown: the token does not say"),
+            ("Platform", shown["api_url"]),
+            ("Cluster", shown["cluster_name"]),
+            ("Clusters", ", ".join(shown["clusters"])),
         ],
         style,
     )
-    if not shown.presets:
+    if not shown["presets"]:
         return top
-    return top + "\n\n" + rows(_preset_columns(), shown.presets.items(), color=style.color)
+    return top + "\n\n" + rows(_preset_columns(), shown["presets"].items(), color=style.color)
 
 
 def cluster_columns() -> list[Column]:

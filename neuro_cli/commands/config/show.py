@@ -22,4 +22,4 @@ async def show(root: Root) -> None:
 
     async with root.client() as client:
         document = login_document(client.config)
-    root.show(document, lambda shown: login_card(shown, root.style()), name=document.cluster_name)
+    root.show(document, lambda shown: login_card(shown, root.style()), name=document["cluster_name"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from neuro_cli import params
 from neuro_cli.command import argument, command, option
 from neuro_cli.root import Root
@@ -36,6 +38,8 @@ async def exec_(root: Root, job: str, cmd: tuple[str, ...], tty: bool | None, ti
 
     from neuro_cli.jobs import run_beside
 
-    params.command_line(cmd)  # an unbalanced quote is found here, not far away
+    cmd = params.command_words(cmd)
+    if params.command_line(cmd) is None:  # an unbalanced quote, too, is found here, not far away
+        raise click.UsageError("Missing argument 'CMD...'")
     async with asyncio.timeout(timeout or None), root.client() as client:
         return await run_beside(root, client, await client.jobs.resolve(job), cmd, tty=tty)

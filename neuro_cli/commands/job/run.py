@@ -14,6 +14,7 @@ from neuro_cli.root import Root
 if TYPE_CHECKING:
     from neuro_sdk import Client, HTTPPort, JobDescription
 
+HOST = "host"  # no container: there is no network of its own whose ports could be published
 _DAY = 24 * 60 * 60.0
 
 
@@ -66,10 +67,8 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
     "--http-port",
     "http",
     type=click.IntRange(0, 65535),
-    default=80,
-    show_default=True,
     metavar="PORT",
-    help="The port to publish over HTTP; 0 for none.",
+    help="The port to publish over HTTP; 0 for none.  [default: 80; none for host]",
 )
 @option("--http-auth/--no-http-auth", default=None, help="Whether that port needs a login.  [default: yes]")
 @option(
@@ -131,7 +130,7 @@ async def run(
     *,
     image: str,
     cmd: tuple[str, ...],
-    http: int,
+    http: int | None,
     http_auth: bool | None,
     life_span: float | None,
     detach: bool,
@@ -165,7 +164,7 @@ async def run(
         raise click.UsageError("--http-auth and --no-http-auth make no sense with --http 0")
     if browse and not wait_start:
         raise click.UsageError("--browse and --no-wait-start exclude each other: the address is known after the start")
-    command_line = params.command_line(cmd)
+    command_line = params.command_line(params.command_words(cmd))
     detach = detach or not wait_start
     if tty is None:
         tty = all_terminals() and not detach
@@ -173,7 +172,7 @@ async def run(
     async with root.client() as client:
         job = await client.jobs.start(
             command=command_line,
-            http=_http(http, http_auth),
+            http=_http(80 if http is None and image != HOST else http or 0, http_auth),
             life_span=_life_span(root, life_span, await client.config.get_user_config()),
             tty=tty,
             stdin=stdin,
