@@ -58,7 +58,7 @@ def uri_from_cli(text: str, user: str, cluster: str, *, allowed_schemes: Collect
     A leading ``~`` of such a path is the home folder, and ``256`` is a file name, not a port.
     """
     if "file" in allowed_schemes and _SCHEME.match(text) is None:
-        return local_uri(Path(os.path.expanduser(text)))  # noqa: PTH111
+        return _file_uri(os.path.expanduser(text))  # noqa: PTH111
     return normalize_uri(text, user=user, cluster=cluster, schemes=allowed_schemes)
 
 
