@@ -48,7 +48,7 @@ _TREE: Final[dict[str, Entry]] = {
     "platform user passwd": Entry("Give a user a new password."),
     "platform token": Entry("Manage tokens for scripts and services."),
     "platform token create": Entry("Make a token and print it, once."),
-    "platform token ls": Entry("List a user's tokens, without their secrets."),
+    "platform token ls": Entry("List tokens, without their secrets."),
     "platform token revoke": Entry("Make a token worthless."),
     "completion": Entry("Have the shell complete commands and options."),
     "completion generate": Entry("Print the code that a shell needs to complete neuro."),
