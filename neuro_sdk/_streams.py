@@ -32,6 +32,7 @@ AHEAD: Final = 1024 * 1024  # bytes of output kept for a reader, and of input un
 _FIRST_PIECE: Final = 16 * 1024  # of input on a new connection, then doubling: one that soon breaks carries some, too
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
+_STEADY: Final = 2.0  # a connection that held so long was one, even if the program had nothing to say
 
 Socket = aiohttp.ClientWebSocketResponse
 
@@ -52,38 +53,51 @@ BROKEN: Final = (
 
 
 class Patience:
-    """How often and how long a broken stream is tried again: until nothing came for ``core.reconnect`` seconds."""
+    """How often and how long a broken stream is tried again: until it got nowhere for ``core.reconnect`` seconds."""
 
     def __init__(self, core: Core, what: str) -> None:
         self._core = core
         self._what = what
-        self._came = False  # whether anything ever came: otherwise there is nothing to resume
-        self._since: float | None = None
+        self._connected: float | None = None  # since when
+        self._broke: float | None = None  # since when it gets nowhere
         self._pause = _FIRST_PAUSE
+        self._said = False
+        self._came = False  # whether anything ever came: otherwise there is nothing to resume
 
-    def progress(self) -> None:
-        """Something came: all is well."""
+    def heard(self) -> None:
+        """The other side has said something."""
+        if self._connected is not None:
+            return
+        self._connected = asyncio.get_running_loop().time()
         self._came = True
-        if self._since is not None:
-            self._since = None
-            self._pause = _FIRST_PAUSE
+        if self._said:
+            self._said = False
             if self._core.on_resumed is not None:
                 self._core.on_resumed()
 
+    def progress(self) -> None:
+        """The stream has gone on."""
+        self._broke = None
+        self._pause = _FIRST_PAUSE
+
     async def wait(self, why: BaseException) -> None:
         """The stream broke: wait until it is time to try again, or raise StreamLost when that would be in vain."""
-        if not self._came and self._since is None and not isinstance(why, (Broken, ConnectionLost)):
+        if not self._came and self._broke is None and not isinstance(why, (Broken, ConnectionLost)):
             raise why  # there is nothing to resume yet
         now = asyncio.get_running_loop().time()
-        if self._since is None:
-            self._since = now
+        if self._connected is not None and now - self._connected >= _STEADY:
+            self.progress()
+        self._connected = None
+        if not self._said:
+            self._said = True
             if self._core.on_lost is not None:
                 self._core.on_lost(f"The connection to {self._what} was lost, trying again")
-        left = self._since + self._core.reconnect - now
+        self._broke = self._broke or now
+        left = self._broke + self._core.reconnect - now
         if left <= 0:
             raise StreamLost(
                 f"The connection to {self._what} was lost and did not come back within {self._core.reconnect:g} s: "
-                f"{why or type(why).__name__}"
+                f"{str(why) or type(why).__name__}"
             ) from why
         await asyncio.sleep(min(self._pause, left))
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
@@ -245,7 +259,7 @@ class FramedStream(StdStream):
         try:
             while True:
                 frame = await _receive(socket)
-                self._patience.progress()
+                self._patience.heard()
                 if self._position is None and frame.kind != Kind.ACK:  # an ACK has the input's numbering
                     self._position = frame.offset  # the first frame says where "now" is
                 if frame.kind == Kind.EXIT:
@@ -255,7 +269,8 @@ class FramedStream(StdStream):
                             await socket.send_bytes(pack(Kind.ACK, self._position or 0))
                     return
                 if frame.kind == Kind.ACK:
-                    self._input.ack(frame.offset)
+                    if self._input.ack(frame.offset):
+                        self._patience.progress()
                     self._taken.set()
                     self._told.set()
                 elif frame.kind in (Kind.STDOUT, Kind.STDERR):
@@ -269,6 +284,8 @@ class FramedStream(StdStream):
         if frame.offset > position:
             raise StreamLost(f"Output of {self._what} is missing: {frame.offset} comes after {position}")
         data = frame.data[position - frame.offset :]
+        if data:
+            self._patience.progress()
         self._position = position + len(data)
         self._told.set()
         if not data or frame.kind not in self._kinds:
@@ -325,8 +342,9 @@ class _Outbox:
         self._connected = self._eof_sent = False
         self._piece = _FIRST_PIECE
 
-    def ack(self, offset: int) -> None:
-        """The other side has everything before ``offset``."""
+    def ack(self, offset: int) -> bool:
+        """The other side has everything before ``offset``; whether that is news."""
+        before = self._start
         if not self._connected:
             self._connected = True
             # The program's own numbering goes before ours: others may have sent it input, and one that was started
@@ -342,6 +360,7 @@ class _Outbox:
             del self._kept[: offset - self._start]
             self._start = offset
             self._sent = max(self._sent, offset)
+        return self._start != before
 
     def next(self) -> Frame | None:
         """What is to be sent now."""

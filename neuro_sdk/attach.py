@@ -189,11 +189,12 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
                     unpacker = Unpacker()
                     async for chunk in response.content.iter_any():
                         for frame in unpacker.feed(chunk):
-                            patience.progress()
+                            patience.heard()
                             if frame.kind in (Kind.STDOUT, Kind.STDERR):
                                 if frame.offset != offset:
                                     raise StreamLost(f"The log of {id} has a gap: {frame.offset} comes after {offset}")
                                 offset += len(frame.data)
+                                patience.progress()
                                 yield frame.data
                             elif frame.kind == Kind.EXIT:
                                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
+import sys
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -28,7 +29,6 @@ HEARTBEAT: Final = 5.0  # seconds; a follower says at least this often that it i
 _ACTIVE: Final = 0.02  # between two looks at a log that grows
 _IDLE: Final = 0.5  # and at one that does not
 _GAP: Final = 0.002  # however often the engine calls: a program that writes byte by byte must not cost a look for each
-_READ: Final = 4 * CHUNK  # bytes taken from a log at once
 _RECORD: Final = struct.Struct("!QB")  # of ``Files.index``
 
 
@@ -53,22 +53,18 @@ class Streams:
         seen = _look(placed, ended=False, before=None)
         if not follow or seen.whole:
             follower = Follower(self, seen, offset, watch=None)
-        else:
-            watch = self._watches.get(placed.job.id)
-            if watch is None:
-                watch = self._watches[placed.job.id] = _Watch(self._jobs, user, placed)
-            watch.look()  # what the first look of an older watch saw may be behind what a client has already
+            try:
+                yield follower
+            finally:
+                follower.close()
+            return
+        async with self._watching(user, placed) as watch:
+            watch.look()  # what an older watch saw last may be behind what a client has already
             follower = Follower(self, watch.seen, offset, watch=watch)
-            watch.followers += 1
-        try:
-            yield follower
-        finally:
-            follower.close()
-            if follower.watch is not None:
-                follower.watch.followers -= 1
-                if not follower.watch.followers:
-                    self._watches.pop(placed.job.id)
-                    await follower.watch.close()
+            try:
+                yield follower
+            finally:
+                follower.close()
 
     def close(self) -> None:
         """Cut all streams, without an end, so that clients come back for the rest."""
@@ -90,6 +86,21 @@ class Streams:
         """Wait until streams are to be cut."""
         await self._cut.wait()
 
+    @asynccontextmanager
+    async def _watching(self, user: User, placed: Placed) -> AsyncIterator[_Watch]:
+        job_id = placed.job.id
+        watch = self._watches.get(job_id)
+        if watch is None:
+            watch = self._watches[job_id] = _Watch(self._jobs, user, placed)
+        watch.followers += 1
+        try:
+            yield watch
+        finally:
+            watch.followers -= 1
+            if not watch.followers:
+                del self._watches[job_id]
+                await watch.close()
+
 
 class Follower:
     """One reader of a job's output; iterate over it once.
@@ -105,7 +116,7 @@ class Follower:
         self._seen = seen
         self._at = seen.size if offset is None else offset
         self._reader = _Reader()
-        self.watch = watch
+        self._watch = watch
 
     @property
     def offset(self) -> int:
@@ -116,27 +127,22 @@ class Follower:
         yield ()  # at once: tells the client that it got through
         while not self._streams.closing:
             if self._at < self._seen.size:
-                frames = await self._read()
+                frames = await self._reader.read(self._seen, self._at)
                 self._at = frames[-1].offset + len(frames[-1].data)
                 yield frames
-            elif self.watch is None or self._seen.whole:
+            elif self._watch is None or self._seen.whole:
                 yield (Frame(Kind.EXIT, self._at, encode(_outcome(self._seen.job))),)
                 return
             else:
-                before, self._seen = self._seen, await self.watch.wait(self._seen, HEARTBEAT)
+                before, self._seen = self._seen, await self._watch.wait(self._seen, HEARTBEAT)
+                if self._seen.size < self._at:
+                    raise ServerNotAvailable("The log has been cut short")
                 if before is self._seen:
                     yield ()
 
     def close(self) -> None:
         """Let go of the files."""
         self._reader.close()
-
-    async def _read(self) -> Sequence[Frame]:
-        # a disk may be slow, and then nobody else shall wait; for a few bytes a thread costs more than it saves
-        if self._seen.size - self._at < CHUNK:
-            return self._reader.read(self._seen, self._at)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, self._reader.read, self._seen, self._at)
 
 
 def _outcome(job: JobDescription) -> Exit:
@@ -309,20 +315,24 @@ class _Reader:
         self._log = -1
         self._index: _Index | None = None
 
-    def read(self, seen: _Seen, at: int) -> Sequence[Frame]:
+    async def read(self, seen: _Seen, at: int) -> Sequence[Frame]:
         """Some of what there is from ``at`` on: at least a byte."""
         part = next(part for part in seen.parts if part.start <= at < part.start + part.size)
         if self._files != part.files:
             self.close()
             self._open(part.files)
         first = at - part.start
-        data = self._pread(min(_READ, part.size - first), first)
-        frames: list[Frame] = []
-        for kind, begin, end in self._kinds(part.files, first, first + len(data)):
-            for cut in range(begin, end, CHUNK):
-                piece = data[cut - first : min(cut + CHUNK, end) - first]
-                frames.append(Frame(kind, part.start + cut, piece))
-        return frames
+        size = min(CHUNK, part.size - first)
+        if _in_memory(self._log, first) and _in_memory(self._log, first + size - 1):
+            data = os.pread(self._log, size, first)
+        else:  # a disk may be slow, and nobody else shall wait for it
+            data = await asyncio.get_running_loop().run_in_executor(None, os.pread, self._log, size, first)
+        if not data:
+            raise ServerNotAvailable("The log has been cut short")
+        return [
+            Frame(kind, part.start + begin, data[begin - first : end - first])
+            for kind, begin, end in self._kinds(part.files, first, first + len(data))
+        ]
 
     def close(self) -> None:
         if self._log >= 0:
@@ -338,12 +348,6 @@ class _Reader:
             raise ServerNotAvailable("The log is not there any more") from exc
         self._files = files
 
-    def _pread(self, size: int, offset: int) -> bytes:
-        data = os.pread(self._log, size, offset)
-        if not data:
-            raise ServerNotAvailable("The log has been cut short")
-        return data
-
     def _kinds(self, files: Files, first: int, last: int) -> Sequence[tuple[Kind, int, int]]:
         if self._index is None:
             try:
@@ -351,6 +355,16 @@ class _Reader:
             except FileNotFoundError:  # as most jobs have none
                 return ((Kind.STDOUT, first, last),)
         return self._index.parts(first, last)
+
+
+def _in_memory(file: int, offset: int) -> bool:
+    """Whether reading there needs no disk; where the system cannot say, it counts as no."""
+    if sys.platform != "linux":
+        return False
+    try:
+        return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except OSError:
+        return False
 
 
 class _Index:

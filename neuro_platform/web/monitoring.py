@@ -222,7 +222,8 @@ async def _attach(
 ) -> web.StreamResponse:
     """Both directions; with ``kinds`` to a client of v1, which sees only these."""
     streams = request.app[streams_key]
-    if stdin and not isinstance((await _placed(request)).engine, Interactive):
+    placed = await _placed(request)
+    if stdin and _takes_input(placed) and not isinstance(placed.engine, Interactive):
         raise NotSupportedError("This cluster cannot pass input to running jobs")
     async with streams.open(user_of(request), request.match_info["job"], offset=offset) as follower:
         socket = open_socket()
@@ -253,30 +254,25 @@ async def _job_output(peer: Peer, follower: Follower) -> None:
 
 async def _job_input(request: web.Request, inbox: Inbox, peer: Peer, stdin: bool) -> None:
     """What a client sends to a job: held while it is pending, and for the next run of its program if there is one."""
-    container = (await _placed(request)).job.container
-    if not (stdin and (container.stdin or container.tty)):
+    if not (stdin and _takes_input(await _placed(request))):
         # as for a program that never reads: input is taken and gone
         if stdin:
             await peer.begin(0)
         await _without_channel(request, inbox, peer)
         return
-    handle: Handle | None = None
     begun = False
-    while (placed := await _next_run(request, handle)) is not None:
-        if begun and peer.resumes:
-            raise Cut("The program was started again")  # its input is numbered anew
-        handle = placed.handle
-        with suppress(ResourceNotFound):  # it has just ended
-            channel = await cast(Interactive, placed.engine).input(cast(Handle, handle))
-            try:
-                opening = await channel.receive()
-                if opening is not None:
-                    begun = True
-                    await peer.begin(opening.offset)
-                    if not await first(forward(inbox, peer, channel), _acknowledge(peer, channel)):
-                        return
-            finally:
-                await channel.close()
+    while (channel := await _open_input(request)) is not None:
+        try:
+            opening = await channel.receive()
+            if begun and peer.resumes:
+                raise Cut("The program was started again")  # its input is numbered anew
+            if opening is not None:
+                begun = True
+                await peer.begin(opening.offset)
+                if not await first(forward(inbox, peer, channel), _acknowledge(peer, channel)):
+                    return
+        finally:
+            await channel.close()
     while await inbox.get() is not None:
         pass
 
@@ -293,16 +289,17 @@ async def _without_channel(request: web.Request, inbox: Inbox, peer: Peer) -> No
                 await engine.resize(handle, width=size.width, height=size.height)
 
 
-async def _next_run(request: web.Request, before: Handle | None) -> Placed | None:
-    """Wait for the job's program to be started, once more if need be; ``None`` when the job is finished."""
+async def _open_input(request: web.Request) -> Channel | None:
+    """Wait for the job's program to run, and open its input; ``None`` when the job is finished."""
     jobs = request.app[jobs_key]
     while True:
         placed = await _placed(request)
         if placed.job.status.is_finished:
             return None
-        if placed.handle is not None and placed.handle != before:
-            return placed
-        await jobs.wait_change(placed.job.id, placed.job, 1.0)
+        if placed.handle is not None:
+            with suppress(ResourceNotFound):  # it has just ended, and may be started again
+                return await cast(Interactive, placed.engine).input(placed.handle)
+        await jobs.wait_change(placed.job.id, placed.job, 0.5)
 
 
 async def _acknowledge(peer: Peer, channel: Channel) -> None:
@@ -338,6 +335,10 @@ async def _running(request: web.Request) -> tuple[Placed, Interactive, Handle]:
     if not isinstance(placed.engine, Interactive):
         raise NotSupportedError("This cluster cannot talk to running jobs")
     return placed, placed.engine, placed.handle
+
+
+def _takes_input(placed: Placed) -> bool:
+    return placed.job.container.stdin or placed.job.container.tty
 
 
 def _is_over(placed: Placed) -> bool:

@@ -14,12 +14,15 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from neuro_platform.engines.base import Channel
 from neuro_platform.services.streams import HEARTBEAT
 from neuro_sdk.errors import IllegalArgumentError, NeuroError
+from neuro_sdk.wire.codec import decode
 from neuro_sdk.wire.frames import CHUNK, SUBPROTOCOL, Frame, Kind, pack, unpack
+from neuro_sdk.wire.streams import Size
 
 log = logging.getLogger(__name__)
 
 OUTPUT: Final = frozenset({Kind.STDOUT, Kind.STDERR})
 
+_FROM_CLIENTS: Final = frozenset({Kind.STDIN, Kind.EOF, Kind.RESIZE, Kind.ACK, Kind.PING})
 _HEARTBEAT: Final = 10.0  # seconds between WebSocket pings
 _CLOSING: Final = 5.0  # seconds for a client to say goodbye
 _FIRST_PIECE: Final = 16 * 1024  # bytes in a message, then doubling: a line that soon breaks carries some, too
@@ -78,9 +81,14 @@ class FramedPeer:
 
     def read(self, message: bytes) -> Frame:
         try:
-            return unpack(message)
+            frame = unpack(message)
         except ValueError as exc:
             raise IllegalArgumentError(str(exc)) from exc
+        if frame.kind not in _FROM_CLIENTS:
+            raise IllegalArgumentError(f"A client does not send frames of kind {frame.kind}")
+        if frame.kind == Kind.RESIZE:
+            decode(frame.data, Size)
+        return frame
 
 
 class PlainPeer:
@@ -183,7 +191,9 @@ async def converse(
 async def forward(inbox: Inbox, peer: Peer, channel: Channel) -> None:
     """Carry what a client sends to a program."""
     while (message := await inbox.get()) is not None:
-        await channel.send(peer.read(message))
+        frame = peer.read(message)
+        if frame.kind != Kind.PING:
+            await channel.send(frame)
 
 
 async def first(*parts: Coroutine[None, None, None]) -> int:

@@ -20,6 +20,7 @@ from neuro_platform.engines.fake import FakeEngine
 from neuro_platform.engines.local import LocalEngine
 from neuro_platform.settings import Settings
 from neuro_sdk import Client, Factory, JobDescription, JobStatus
+from neuro_sdk._streams import Broken, Patience
 from neuro_sdk.attach import StdStream
 from neuro_sdk.errors import AuthenticationError, NotSupportedError, ResourceNotFound, StreamLost
 from neuro_sdk.wire.frames import CHUNK
@@ -479,6 +480,24 @@ async def test_a_silent_line_counts_as_lost(here: Place, monkeypatch: pytest.Mon
 
     assert await next_chunk == b"more"
     await log.aclose()
+
+
+async def test_a_platform_that_only_says_hello_is_given_up(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_sdk._streams._FIRST_PAUSE", 0.01)
+    client = await here.client(reconnect=0.5)
+    patience = Patience(client._core, "x")
+
+    async def get_nowhere() -> None:
+        while True:
+            patience.heard()
+            await patience.wait(Broken())
+
+    with pytest.raises(StreamLost):
+        await asyncio.wait_for(get_nowhere(), SECONDS)
+    patience = Patience(client._core, "x")
+    for _ in range(100):
+        patience.progress()
+        await patience.wait(Broken())
 
 
 # Platforms that have no frames

@@ -272,6 +272,16 @@ async def test_many_followers_share_one_watch_and_leave_none_behind(caller: Call
     await eventually(lambda: _when(not streams.watched))
 
 
+async def test_a_refused_offset_leaves_no_watch_behind(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+
+    async with caller.session.get(caller.url(job, "log") % {"offset": "1"}, headers=FRAMES) as response:
+        assert response.status == 400
+
+    assert not caller.platform.parts.streams.watched
+
+
 async def test_a_client_that_went_away_is_noticed(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuro_platform.services.streams.HEARTBEAT", 0.05)
     caller.engine.will(hold=True)
@@ -529,12 +539,14 @@ async def test_a_restart_of_the_program_makes_a_client_come_back(caller: Caller)
     assert socket.close_code == 1012
 
 
-async def test_what_is_no_frame_is_refused(caller: Caller) -> None:
+@pytest.mark.parametrize("bad", [b"no frame", pack(Kind.EXIT), pack(Kind.RESIZE, 0, b"large"), pack(200)])
+@pytest.mark.parametrize("stdin", ["0", "1"])
+async def test_what_is_no_frame_is_refused(caller: Caller, bad: bytes, stdin: str) -> None:
     caller.engine.will(hold=True)
     job = await caller.run(stdin=True)
 
-    async with caller.socket(caller.url(job, "attach") % {"stdin": "1"}, framed=True) as socket:
-        await socket.send_bytes(b"no frame")
+    async with caller.socket(caller.url(job, "attach") % {"stdin": stdin}, framed=True) as socket:
+        await socket.send_bytes(bad)
         await messages(socket)
 
     assert socket.close_code == 1008
