@@ -472,14 +472,19 @@ async def test_a_task_with_a_terminal_has_one(rig: LocalRig) -> None:
 
 
 async def test_a_terminals_size_reaches_the_program(rig: LocalRig) -> None:
-    script = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.02; done"
-    handle = await rig.engine.start(rig.run("bash", "-c", script, tty=True))
+    program = """
+import os, signal
+signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size(), flush=True))
+print("ready", flush=True)
+while True: signal.pause()
+"""
+    handle = await rig.engine.start(rig.run(sys.executable, "-c", program, tty=True))
     await until(lambda: b"ready" in read_log(handle))
     await rig.engine.resize(handle, width=120, height=40)
-    await until(lambda: b"40 120" in read_log(handle))
+    await until(lambda: b"columns=120, lines=40" in read_log(handle))
     channel = await rig.engine.input(handle)
     await channel.send(Frame(Kind.RESIZE, 0, b'{"width": 99, "height": 33}'))
-    await until(lambda: b"33 99" in read_log(handle))
+    await until(lambda: b"columns=99, lines=33" in read_log(handle))
 
     await channel.close()
 
@@ -492,7 +497,8 @@ async def test_a_task_without_terminal_has_no_size(rig: LocalRig) -> None:
 
 
 async def test_ctrl_c_interrupts(rig: LocalRig) -> None:
-    handle = await rig.engine.start(rig.run("sh", "-c", "echo ready; sleep 1000; echo never", tty=True))
+    program = "import time; print('ready', flush=True); time.sleep(1000); print('never')"
+    handle = await rig.engine.start(rig.run(sys.executable, "-c", program, tty=True))
     await until(lambda: b"ready" in read_log(handle))
     channel = await rig.engine.input(handle)
     await channel.send(Frame(Kind.STDIN, 0, b"\x03"))
