@@ -234,7 +234,8 @@ def _sweep(handle: Handle) -> None:
 
 
 def _unreachable(handle: Handle) -> ResourceNotFound | ServerNotAvailable:
-    if alive(Path(handle["folder"])):
+    folder = Path(handle["folder"])
+    if alive(folder) and not Files(folder).exit.exists():  # else it is about to go, and took no leave
         return ServerNotAvailable("The job runs, but cannot be reached now; try again in a minute")
     return ResourceNotFound("The job does not run")
 
