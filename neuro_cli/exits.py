@@ -123,7 +123,7 @@ def message(exc: BaseException, code: int) -> str:
     if isinstance(exc, TimeoutError):
         return text or "No answer in time; --network-timeout SECONDS waits longer"
     if code in (FAILURE, 127) or type(exc) is RuntimeError:
-        return f"Unexpected {type(exc).__name__}: {text or 'no message'} (--show-traceback says where)"
+        return f"Unexpected {type(exc).__name__}: {text or 'no message'} (neuro --show-traceback says where)"
     if isinstance(exc, OSError) and exc.strerror and exc.filename is not None:
         return f"{exc.strerror}: {exc.filename}"
     return text or type(exc).__name__

@@ -52,7 +52,7 @@ _TREE: Final[dict[str, Entry]] = {
     "platform token revoke": Entry("Make a token worthless."),
     "completion": Entry("Have the shell complete commands and options."),
     "completion generate": Entry("Print the code that a shell needs to complete neuro."),
-    "completion patch": Entry("Add that code to the shell's profile."),
+    "completion patch": Entry("Add the completion of neuro to the shell's profile."),
     "help": Entry("Explain a command or a topic."),
 }
 

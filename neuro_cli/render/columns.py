@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from neuro_cli.render.table import Column
@@ -46,13 +46,14 @@ def parse(text: str, known: Sequence[str]) -> list[Spec]:
     return specs
 
 
-def build(specs: Sequence[Spec], fields: Fields) -> list[Column]:
-    """Columns that can be drawn."""
+def build(specs: Sequence[Spec], fields: Fields, *, long: Container[str] = ()) -> list[Column]:
+    """Columns that can be drawn; those of ``long`` fields may give way to the others."""
 
     def column(spec: Spec) -> Column:
         texts = [fields[name][1] for name in spec.ids]
         title = "/".join(fields[name][0] for name in spec.ids) if spec.title is None else spec.title
-        return Column(title, lambda thing: [text(thing) for text in texts], spec.align, spec.min, spec.max)
+        gives_way = any(name in long for name in spec.ids) and spec.max is None
+        return Column(title, lambda thing: [text(thing) for text in texts], spec.align, spec.min, spec.max, gives_way)
 
     return [column(spec) for spec in specs]
 

@@ -16,11 +16,12 @@ IDS: Final = (
     "id", "name", "tags", "status", "when", "created", "started", "finished", "image", "owner", "cluster_name",
     "description", "command", "life_span", "workdir", "preset",
 )  # fmt: skip
+_LONG: Final = frozenset({"tags", "image", "description", "command", "workdir"})
 
 
 def job_columns(specs: Sequence[Spec], style: Style) -> list[Column]:
     """The columns that the user asked for."""
-    return build(specs, _fields(style))
+    return build(specs, _fields(style), long=_LONG)
 
 
 def _fields(style: Style) -> Fields:

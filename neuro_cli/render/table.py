@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 BATCH: Final = 100  # rows that decide how wide the columns are
 _GAP: Final = "  "
+_LEAST: Final = 8  # characters that are left of a column that gives way
 _SGR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -25,6 +26,7 @@ class Column:
     align: Literal["left", "right", "center"] = "left"
     min: int = 0
     max: int | None = None
+    gives_way: bool = False  # may be cut on a narrow terminal; ids, which people copy, may not
 
 
 async def draw(
@@ -65,7 +67,7 @@ def rows(columns: Sequence[Column], things: Iterable[Any], *, color: bool) -> st
 
 
 def fit(columns: Sequence[Column], cells: Sequence[Sequence[Sequence[str]]], width: int | None) -> list[int]:
-    """How wide each column is; on a terminal the widest give way until all fit."""
+    """How wide each column is; on a terminal those that may give way until all fit, or until little is left of them."""
     widths = [
         max(column.min, display_width(column.title), *(display_width(line) for row in cells for line in row[at]), 0)
         for at, column in enumerate(columns)
@@ -76,10 +78,11 @@ def fit(columns: Sequence[Column], cells: Sequence[Sequence[Sequence[str]]], wid
     ]
     if width is not None:
         room = width - len(_GAP) * (len(columns) - 1)
-        while sum(widths) > room and max(widths) > 8:
-            # The last of the widest: that is the command, of which the beginning says most.
-            at = max(range(len(widths)), key=lambda n: (widths[n], n))
-            widths[at] -= 1
+        giving = [at for at, column in enumerate(columns) if column.gives_way and widths[at] > _LEAST]
+        while sum(widths) > room and giving:
+            widest = max(giving, key=lambda at: widths[at])
+            widths[widest] -= 1
+            giving = [at for at in giving if widths[at] > _LEAST]
     return widths
 
 
