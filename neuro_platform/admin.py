@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from neuro_platform.app import open_database
 from neuro_platform.auth.service import Auth, Token, User
 from neuro_platform.daemon import Folder, unusable
 from neuro_platform.settings import load_settings
+from neuro_platform.store.database import open_database
 from neuro_sdk.errors import IllegalArgumentError
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -18,7 +18,7 @@ from neuro_platform.services.jobs import Jobs, utc_now
 from neuro_platform.services.streams import Streams
 from neuro_platform.services.tasks import JobLogins
 from neuro_platform.settings import EngineSettings, Settings
-from neuro_platform.store.database import Database, sqlite_url
+from neuro_platform.store.database import Database, open_database
 from neuro_platform.store.jobs import JobStore
 from neuro_platform.web import auth, config, jobs, monitoring, security
 from neuro_platform.web.errors import errors
@@ -66,11 +66,6 @@ async def open_platform(
         jobs_service = Jobs(store, clusters, settings.jobs, clock)
         streams = Streams(jobs_service)
         yield Platform(settings, database, auth_service, clusters, jobs_service, streams, reconciler)
-
-
-async def open_database(settings: Settings) -> Database:
-    """The database of the settings, SQLite in the data folder by default."""
-    return await Database.open(settings.database_url or sqlite_url(settings.data / "platform.db"))
 
 
 def make_app(platform: Platform) -> web.Application:

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from neuro_platform.engines.supervisor import system
@@ -209,25 +209,35 @@ def _start(folder: Folder, lock: int, arguments: list[str], note: Callable[[str]
     finally:
         os.close(write)
     with os.fdopen(read, encoding="utf-8") as messages:
-        while select.select([messages], [], [], max(0, deadline - time.monotonic()))[0]:
-            line = messages.readline()
-            if not line:
-                break
-            kind, words = json.loads(line)
-            match kind:
-                case "note":
-                    note(words)
-                case "error":
-                    raise PlatformError(words)
-                case _:
-                    found = _described(folder)
-                    if found is not None:
-                        process.returncode = 0  # it is not ours to wait for
-                        return found
+        words = _wait_until_ready(messages, note, deadline)
+    if words is None and (found := _described(folder)) is not None:
+        process.returncode = 0  # it is not ours to wait for
+        return found
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.1, deadline - time.monotonic()))  # so that the lock is free again
+    if words:
+        raise PlatformError(words)
     with folder.log.open("rb") as log:
         log.seek(log_ended)
         last = log.read().decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
     raise PlatformError(f"The platform did not start: {last[0]} (see {folder.log})")
+
+
+def _wait_until_ready(messages: IO[str], note: Callable[[str], None], deadline: float) -> str | None:
+    """Why the server does not start, empty when it does not say; ``None`` when it is ready."""
+    while select.select([messages], [], [], max(0, deadline - time.monotonic()))[0]:
+        line = messages.readline()
+        if not line:
+            return ""
+        kind, words = json.loads(line)
+        match kind:
+            case "note":
+                note(words)
+            case "error":
+                return str(words)
+            case _:
+                return None
+    return f"The platform has not started within {START_SECONDS:g} seconds"
 
 
 def _is_locked(folder: Folder) -> bool:

@@ -61,7 +61,8 @@ def run(folder: Folder, *, host: str | None, port: int | None, ready: int | None
             settings = replace(settings, port=listening.getsockname()[1])
             asyncio.run(_serve(settings, folder, listening, starter))
     except NeuroError as exc:
-        log.error("%s", exc)
+        if starter.waits:
+            log.error("%s", exc)  # else the next line goes to the same place
         starter.tell("error", str(exc))
         return 1
     except OSError as exc:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from neuro_platform.settings import Settings
 from neuro_platform.store.versions import bring_up_to_date
 from neuro_sdk.errors import PlatformError, ServerNotAvailable
 
@@ -68,6 +69,11 @@ class Database:
                         " try again"
                     ) from exc
                 raise
+
+
+async def open_database(settings: Settings) -> Database:
+    """The database of a platform: SQLite in its data folder unless the settings say otherwise."""
+    return await Database.open(settings.database_url or sqlite_url(settings.data / "platform.db"))
 
 
 def sqlite_url(path: object) -> str:
