@@ -101,12 +101,20 @@ class Store:
                     f"run chmod 700 {self.path}, or name another folder by NEUROMATION_CONFIG"
                 )
 
-    def save(self, login: Login) -> None:
-        """Write the login; a reader sees the old one or the new one, never a part."""
+    async def create(self, login: Login) -> None:
+        """Write a first login, in a folder that is made private for it."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if stat.S_IMODE(self.path.stat().st_mode) != 0o700:
                 self.path.chmod(0o700)
+        except OSError as exc:
+            raise ConfigError(f"Cannot save the login in {self.file}: {exc.strerror}") from exc
+        async with self.locked():
+            self.save(login)
+
+    def save(self, login: Login) -> None:
+        """Write the login, under the lock; a reader sees the old one or the new one, never a part."""
+        try:
             self._replace(encode(login))
         except OSError as exc:
             raise ConfigError(f"Cannot save the login in {self.file}: {exc.strerror}") from exc
@@ -126,9 +134,10 @@ class Store:
             raise ConfigError(f"Cannot remove the login in {self.path}: {exc.strerror}") from exc
 
     @contextlib.asynccontextmanager
-    async def locked(self) -> AsyncIterator[None]:
-        """Be the only writer, among all processes, for the length of the block."""
-        deadline = time.monotonic() + LOCK_DEADLINE
+    async def locked(self, patience: float | None = None) -> AsyncIterator[None]:
+        """Be the only writer, among all processes, for the length of the block; wait so many seconds for that."""
+        patience = LOCK_DEADLINE if patience is None else patience
+        deadline = time.monotonic() + patience
         try:
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as exc:
@@ -137,7 +146,7 @@ class Store:
             while not _try_lock(folder):
                 if time.monotonic() > deadline:
                     raise ConfigError(
-                        f"Another process has held the login in {self.path} for {LOCK_DEADLINE:.0f} seconds: "
+                        f"Another process has held the login in {self.path} for {patience:.0f} seconds: "
                         "look for a neuro command that hangs"
                     )
                 await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311

@@ -7,7 +7,7 @@ import binascii
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from neuro_sdk import __version__
 from neuro_sdk._core import Core
 from neuro_sdk._login import AskCode, ShowBrowser, browser_tokens, headless_tokens, local_login_tokens
 from neuro_sdk._oauth import Tokens, authorized_config, refreshed_tokens, revoke, server_config
@@ -34,6 +35,7 @@ TOKEN_ENV_NAME: Final = "NEURO_TOKEN"  # noqa: S105
 URL_ENV_NAME: Final = "NEURO_URL"
 DEFAULT_API_URL: Final = URL("https://staging.neu.ro/api/v1")
 
+_LOGOUT_PATIENCE: Final = 5.0  # seconds for which a logout waits for who is renewing the token
 _THREE_YEARS: Final = 3 * 365 * 24 * 3600.0  # the nominal life of a token that we did not ask for
 
 
@@ -169,42 +171,56 @@ class Factory:
             passed = decode(base64.b64decode(config_data, validate=True), _Passed)
         except (binascii.Error, ValueError):  # the cause would show the token
             raise ConfigError(f"{PASS_CONFIG_ENV_NAME} is damaged: start the job again with --pass-config") from None
-        await self.login_with_token(passed.token, url=URL(passed.url), timeout=timeout)
+        await self.login_with_token(passed.token, url=_address(passed.url), timeout=timeout)
         async with await self._get_stored(timeout) as client:
             await client.config.switch_cluster(passed.cluster)
 
     async def logout(self, show_browser_cb: ShowBrowser | None = None) -> None:
         """Forget the login; one of our platforms is asked to revoke it, which may fail. Twice is no error."""
-        try:
-            login = self._store.load()
-        except ConfigError:
-            login = None
-        if login is not None:
+        login = self._stored()
+        if login is not None and show_browser_cb is not None:
             auth = login.server.auth
-            if show_browser_cb is not None:
-                await show_browser_cb(auth.logout_url.with_query(client_id=auth.client_id))
-            try:
-                async with self._transport(DEFAULT_TIMEOUT, login) as transport:
-                    await revoke(transport, login.server, login.refresh_token)
-            except ConfigError as exc:  # what the environment says about proxies or certificates
-                log.debug("The platform was not told of the logout: %s", exc)
-        self._store.remove()
+            await show_browser_cb(auth.logout_url.with_query(client_id=auth.client_id))
+        async with AsyncExitStack() as stack:
+            # Under the lock, so that nobody who is renewing the token puts the login back; but who hangs while holding
+            # it keeps nobody from logging out.
+            with suppress(ConfigError):
+                await stack.enter_async_context(self._store.locked(_LOGOUT_PATIENCE))
+            if (login := self._stored()) is not None:
+                await self._revoke(login)
+            self._store.remove()
+
+    def _stored(self) -> Login | None:
+        try:
+            return self._store.load()
+        except ConfigError:
+            return None
+
+    async def _revoke(self, login: Login) -> None:
+        try:
+            async with self._transport(DEFAULT_TIMEOUT, login) as transport:
+                await revoke(transport, login.server, login.refresh_token)
+        except ConfigError as exc:  # what the environment says about proxies or certificates
+            log.debug("The platform was not told of the logout: %s", exc)
 
     async def _get_stored(self, timeout: aiohttp.ClientTimeout) -> Client:  # noqa: ASYNC109
         login = self._store.load()
-        return await self._client(login, self._store, timeout)
+        return await self._client(login, self._store, self._new_transport(timeout, login))
 
     async def _get_from_environment(self, token: str, timeout: aiohttp.ClientTimeout) -> Client:  # noqa: ASYNC109
         if not (address := os.environ.get(URL_ENV_NAME)):
             raise ConfigError(f"{TOKEN_ENV_NAME} is set, but {URL_ENV_NAME}, the address that it belongs to, is not")
-        url, tokens = URL(address), Tokens(_token(token), _THREE_YEARS)
-        async with self._transport(timeout) as transport:
+        url, tokens = _address(address), Tokens(_token(token), _THREE_YEARS)
+        transport = self._new_transport(timeout)
+        try:
             server = await authorized_config(transport, url, tokens.access_token)
+        except BaseException:
+            await transport.close()
+            raise
         login = new_login(url, tokens, server=server, cluster_name=server.clusters[0].name)
-        return await self._client(login, None, timeout)
+        return await self._client(login, None, transport)
 
-    async def _client(self, login: Login, store: Store | None, timeout: aiohttp.ClientTimeout) -> Client:  # noqa: ASYNC109
-        transport = self._new_transport(timeout, login)
+    async def _client(self, login: Login, store: Store | None, transport: Transport) -> Client:
         try:
             config = Config._create(login, transport, store, self._path)
             await config.check_server()
@@ -228,6 +244,8 @@ class Factory:
         try:
             async with self._store.locked():
                 old = self._store.load()
+                if old.version == __version__:  # another process was faster, or this is not what is wrong
+                    return True
                 if not old.refresh_token:
                     return False
                 async with self._transport(timeout, old) as transport:
@@ -249,7 +267,9 @@ class Factory:
         server = await authorized_config(transport, url, tokens.access_token)
         ca_file = None if self._ca_file is None else str(self._ca_file.absolute())
         cluster_name = server.clusters[0].name
-        self._store.save(new_login(url, tokens, server=server, cluster_name=cluster_name, local=local, ca_file=ca_file))
+        await self._store.create(
+            new_login(url, tokens, server=server, cluster_name=cluster_name, local=local, ca_file=ca_file)
+        )
 
     @asynccontextmanager
     async def _transport(
@@ -350,6 +370,13 @@ async def login_with_token(
 async def logout(*, path: Path | None = None, show_browser_cb: ShowBrowser | None = None) -> None:
     """:meth:`Factory.logout` for the folder ``path``."""
     await Factory(path).logout(show_browser_cb)
+
+
+def _address(text: str) -> URL:
+    try:
+        return URL(text.strip())
+    except ValueError as exc:
+        raise IllegalArgumentError(f"{text!r} is not the address of a platform: {exc}") from exc
 
 
 def _token(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -181,6 +182,7 @@ async def test_the_token_can_be_had_after_close(client: Client, foreign: Foreign
 def newer(monkeypatch: pytest.MonkeyPatch) -> str:
     """A later version of the SDK than the one that logged in."""
     monkeypatch.setattr("neuro_sdk.config.__version__", "99.0")
+    monkeypatch.setattr("neuro_sdk.factory.__version__", "99.0")
     return "99.0"
 
 
@@ -231,6 +233,21 @@ async def test_recovery_takes_the_new_server_and_keeps_the_chosen_cluster(
 
     assert foreign.refreshes == 1
     assert Store(folder).load().refresh_token == "refresh-1"
+
+
+async def test_many_recoveries_at_once_make_one_refresh(
+    foreign: Foreign, folder: Path, request: pytest.FixtureRequest
+) -> None:
+    await log_in(foreign, folder)
+    request.getfixturevalue("newer")
+    foreign.clusters = ["new"]
+
+    clients = await asyncio.gather(*(Factory(folder).get() for _ in range(5)))
+
+    assert [client.cluster_name for client in clients] == ["new"] * 5
+    assert foreign.refreshes == 1
+    for client in clients:
+        await client.close()
 
 
 async def test_recovery_that_fails_raises_the_first_error(

@@ -11,7 +11,7 @@ from aiohttp import web
 from yarl import URL
 
 import neuro_sdk
-from neuro_sdk import AuthError, ConfigError, Factory
+from neuro_sdk import AuthError, ConfigError, Factory, IllegalArgumentError
 from tests.sdk.foreign import Foreign, token_of
 
 
@@ -68,6 +68,15 @@ async def test_a_bad_token_in_the_environment(foreign: Foreign, folder: Path, mo
     monkeypatch.setenv("NEURO_URL", str(foreign.url))
 
     with pytest.raises(AuthError, match="does not honour this token"):
+        await Factory(folder).get()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "http://[", "host:8080/api/v1"])
+async def test_a_bad_address_in_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("NEURO_TOKEN", "token")
+    monkeypatch.setenv("NEURO_URL", address)
+
+    with pytest.raises(IllegalArgumentError, match="is not the address of a platform"):
         await Factory(folder).get()
 
 

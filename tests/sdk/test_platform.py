@@ -164,7 +164,7 @@ async def test_logout_revokes_on_the_platform(platform: Platform, folder: Path, 
 
     await neuro_sdk.logout(path=folder)
 
-    stolen.save(replace(kept, expires=time.time() - 1))
+    await stolen.create(replace(kept, expires=time.time() - 1))
     async with neuro_sdk.get(path=stolen.path) as client:
         with pytest.raises(AuthError, match=r"Log in again|revoked"):
             await client.jobs.list()

@@ -157,6 +157,36 @@ async def test_a_refresh_does_not_bring_a_login_back_that_was_ended(expired: For
     await client.close()
 
 
+async def test_a_logout_waits_for_a_refresh_and_has_the_last_word(expired: Foreign, folder: Path) -> None:
+    expired.rotates = True
+    expired.document["features"] = ["frames-1"]
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await go_on.wait()
+        return expired.token(dict(await request.post()))
+
+    async with await Factory(folder).get() as client:
+        await client.config.fetch()
+    expire(folder)
+    expired.answers["POST /oauth/token"] = hold
+    client = await Factory(folder).get()
+    refreshing = asyncio.get_running_loop().create_task(client.config.token())
+    await asyncio.wait_for(asked.wait(), 30)
+    leaving = asyncio.get_running_loop().create_task(Factory(folder).logout())
+    await asyncio.sleep(0)
+    go_on.set()
+
+    await refreshing
+    await leaving
+
+    assert not folder.exists()
+    [revoked] = expired.asked("POST", "/oauth/revoke")
+    assert b"token=refresh-2" in revoked.body
+    await client.close()
+
+
 async def test_a_refresh_does_not_write_over_the_login_of_somebody_else(expired: Foreign, folder: Path) -> None:
     client = await Factory(folder).get()
     await Factory(folder).logout()
