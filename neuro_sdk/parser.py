@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -39,6 +39,9 @@ class VolumeParseResult(Model, frozen=True):
 
     def __len__(self) -> int:
         return len(self._as_pair())
+
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        return iter(self._as_pair())
 
     @overload
     def __getitem__(self, index: int) -> Sequence[Any]: ...
