@@ -52,10 +52,11 @@ class Watch:
         return not self._listeners
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection; whoever still listens hears no more."""
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])
+        self.over = True
+        self._tell()
 
     async def _run(self) -> None:
         while True:
@@ -71,6 +72,7 @@ class Watch:
 
     async def _listen(self) -> None:
         channel = await connect(self._socket, {"op": "watch"})
+        self._tell()  # of what came before we were heard
         try:
             while await channel.receive() is not None:
                 self._tell()

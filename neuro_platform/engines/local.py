@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,7 +67,7 @@ class LocalEngine:
         return image in ("host", "host:latest")
 
     async def start(self, task: Task) -> Handle:
-        return await asyncio.to_thread(self._start, task)
+        return await asyncio.to_thread(self._start, replace(task, folder=task.folder.absolute()))
 
     async def poll(self, handles: Sequence[Handle]) -> Sequence[Report]:
         return await asyncio.to_thread(lambda: [self._report(handle) for handle in handles])
@@ -74,9 +76,11 @@ class LocalEngine:
         try:
             await ask(handle["socket"], {"op": "stop", "grace": grace})
         except OSError:
-            folder = Path(handle["folder"])
-            if alive(folder):  # its socket was swept away; while the lock is held, the number is the supervisor's
-                os.kill(int(str(self._start_record(folder)["supervisor"])), signal.SIGTERM)
+            supervisor = self._start_record(Path(handle["folder"])).get("supervisor")
+            if isinstance(supervisor, int) and alive(Path(handle["folder"])):
+                # its socket was swept away; while the lock is held, the number is the supervisor's
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(supervisor, signal.SIGTERM)
 
     async def forget(self, handle: Handle) -> None:
         self._started.pop(handle["folder"], None)
@@ -136,12 +140,14 @@ class LocalEngine:
     def _start_once(self, task: Task) -> Handle:
         """Have it started by whoever gets the lock of its folder; any number of callers, before and after a crash."""
         until = time.monotonic() + _PATIENCE
+        own = str(self._runtime_dir / _socket_name(task.id, task.folder))
         while True:
-            started = records.read(task.folder / "started")
-            if started is not None:
+            if (task.folder / "started").exists():
                 (task.folder / "task").unlink(missing_ok=True)  # ours came too late, and it has secrets
-                return {"engine": self.name, "task": task.id, "folder": str(task.folder), "socket": started["socket"]}
-            self._write_task(task)
+                # a record that a power failure has emptied still says that the task must not be started again
+                socket = (records.read(task.folder / "started") or {}).get("socket", own)
+                return {"engine": self.name, "task": task.id, "folder": str(task.folder), "socket": socket}
+            self._write_task(task, own)
             answer = _spawn(task.folder)
             if "error" in answer:
                 raise ServerNotAvailable(f"Cannot start a job in {task.folder}: {answer['error']}")
@@ -150,7 +156,7 @@ class LocalEngine:
             if "busy" in answer:
                 time.sleep(0.01)
 
-    def _write_task(self, task: Task) -> None:
+    def _write_task(self, task: Task, socket: str) -> None:
         gpus = self._capacity.gpu if self._capacity else 0
         env = _machine.environment(task, gpus=gpus)
         document = {
@@ -161,7 +167,7 @@ class LocalEngine:
             "umask": self._umask,
             "tty": task.tty,
             "stdin": task.stdin,
-            "socket": str(self._runtime_dir / _socket_name(task.id, task.folder)),
+            "socket": socket,
             "mark": _machine.mark(env),
         }
         with tempfile.NamedTemporaryFile("w", dir=task.folder, prefix="task.", delete=False) as file:

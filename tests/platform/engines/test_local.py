@@ -22,7 +22,7 @@ from neuro_platform.engines.supervisor.loop import Loop
 from neuro_platform.engines.supervisor.server import Server
 from neuro_sdk.errors import IllegalArgumentError, ServerNotAvailable
 from neuro_sdk.wire.frames import Frame, Kind
-from tests.platform.engines.contract import Contract, Does, ack, drain, errors_in, read_log, until
+from tests.platform.engines.contract import Contract, Does, ack, count, drain, errors_in, read_log, until
 from tests.platform.engines.local_rig import LocalRig, gone
 
 ROOT = Path(__file__).parents[3]
@@ -413,6 +413,26 @@ async def test_a_start_that_was_cut_short_is_done_again(rig: LocalRig) -> None:
 
     _, report, output = await run(rig, task)
     assert (report.exit_code, output) == (0, "hi\n")
+
+
+async def test_a_task_whose_start_is_half_on_record_is_not_started_again(rig: LocalRig) -> None:
+    task = rig.run("echo", "hi")
+    (task.folder / "started").touch()  # as a power failure leaves it
+
+    handle = await rig.engine.start(task)
+    assert (await rig.report(handle)).state is State.LOST
+    assert not task.files.log.exists()
+
+
+async def test_whoever_listens_is_let_go_when_the_engine_closes(rig: LocalRig) -> None:
+    handle = await rig.start(hold=True)
+    listening = asyncio.create_task(count(rig.engine, handle))
+    await until(lambda: bool(rig.engine._watches))
+    await rig.engine.close()
+
+    async with asyncio.timeout(30):
+        await listening
+    assert (await rig.report(handle)).state is State.RUNNING
 
 
 async def test_a_socket_that_was_swept_away_comes_back(rig: LocalRig) -> None:
