@@ -316,7 +316,7 @@ class _Lane:
             if stored.phase is not Phase.QUEUED or stored.stop is not None or stored.handle is not None:
                 return stored
             after = dataclasses.replace(
-                stored, phase=Phase.STARTING, attempt=stored.attempt + 1, gpus=list(share.gpus), not_before=None
+                stored, phase=Phase.STARTING, attempt=stored.attempt + 1, gpus=share.gpus, not_before=None
             )
             return after if stored.attempt else self._stepped(after, JobStatus.PENDING, _STARTS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ class Share:
     """What one job has been given."""
 
     resources: Resources
-    gpus: Sequence[int] = ()
+    gpus: tuple[int, ...] = ()
 
 
 class Room:

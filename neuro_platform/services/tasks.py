@@ -36,7 +36,7 @@ def task_of(record: Record, *, folder: Path, capacity: Capacity | None, passed_c
         stdin=job.container.stdin,
         cpu=job.container.resources.cpu,
         memory_mb=job.container.resources.memory_mb,
-        gpus=tuple(record.gpus),
+        gpus=record.gpus,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from neuro_platform.settings import Settings
@@ -31,8 +31,11 @@ class Database:
     @classmethod
     async def open(cls, url: str) -> Database:
         """Connect, and create or upgrade the tables; PlatformError in one sentence when that cannot be."""
-        parsed = make_url(url)
-        database = cls(_engine(parsed))
+        try:
+            parsed = make_url(url)
+            database = cls(_engine(parsed))
+        except (ArgumentError, ImportError) as exc:
+            raise PlatformError(f"The database URL is of no use: {exc}") from exc
         try:
             async with database.write() as conn:
                 await conn.run_sync(bring_up_to_date)

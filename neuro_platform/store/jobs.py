@@ -51,7 +51,7 @@ class Record:
     job: JobDescription
     phase: Phase = Phase.QUEUED
     attempt: int = 0  # of the present run, of the last one while queued
-    gpus: Sequence[int] = ()  # given out to the present run
+    gpus: tuple[int, ...] = ()  # given out to the present run
     handle: Handle | None = None
     not_before: datetime | None = None  # when the next attempt is due
     stop: Stop | None = None
@@ -252,7 +252,7 @@ def _record(row: Row[Any]) -> Record:
         job=decode(row.document, JobDescription),
         phase=Phase(row.phase),
         attempt=row.attempt,
-        gpus=json.loads(row.gpus),
+        gpus=tuple(json.loads(row.gpus)),
         handle=None if row.handle is None else json.loads(row.handle),
         not_before=None if row.not_before_us is None else _EPOCH + timedelta(microseconds=row.not_before_us),
         stop=None if row.stop is None else decode(row.stop, Stop),
@@ -265,7 +265,7 @@ def _changing(record: Record) -> dict[str, Any]:
         "document": encode(record.job),
         "phase": str(record.phase),
         "attempt": record.attempt,
-        "gpus": json.dumps(list(record.gpus)),
+        "gpus": json.dumps(record.gpus),
         "handle": None if record.handle is None else json.dumps(record.handle),
         "not_before_us": None if record.not_before is None else _microseconds(record.not_before),
         "stop": None if record.stop is None else encode(record.stop).decode(),
