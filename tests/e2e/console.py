@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.place import Place
+from tests.e2e.place import Place, free_port
 
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 _STAND_FOR = [
@@ -24,12 +24,14 @@ _STAND_FOR = [
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "TIME"),
     (re.compile(r"\b(\d+(\.\d+)?\s*(ms|seconds?|minutes?|[smh])( ago)?|now|just now)\b"), "SPAN"),
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
-    (re.compile(r"\bpid \d+"), "pid N"),
+    (re.compile(r"\bprocess \d+"), "process N"),
+    (re.compile(r"\b\d+(\.\d+)?[KMGT]\b"), "SIZE"),
     (re.compile(r"eyJ[\w.-]+"), "TOKEN"),
     (re.compile(r"[-─━]{3,}"), "---"),
     (re.compile(r"\s+"), " "),
 ]
 READER = "ada"  # how the page calls the user
+PORT = str(free_port())  # 8080 may be taken here, which would be said
 
 
 @dataclass
@@ -58,7 +60,7 @@ def run(command: str, place: Place) -> list[str]:
     """What the command prints, both streams, in the words of the page."""
     done = subprocess.run(
         ["bash", "-c", command],
-        env={**place.env, "COLUMNS": "100"},
+        env={**place.env, "COLUMNS": "100", "NEURO_PLATFORM_PORT": PORT},
         cwd=place.home,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -66,8 +68,8 @@ def run(command: str, place: Place) -> list[str]:
         text=True,
         timeout=120,
     )
-    text = re.sub(rf"\b{re.escape(getpass.getuser())}\b", READER, done.stdout)
-    text = text.replace(str(place.home), f"/home/{READER}")
+    text = done.stdout.replace(str(place.home), f"/home/{READER}").replace(f":{PORT}", ":8080")
+    text = re.sub(rf"\b{re.escape(getpass.getuser())}\b", READER, text)
     return [line.rstrip() for line in text.splitlines()]
 
 

@@ -104,7 +104,7 @@ def test_an_address_without_a_scheme(place: Place) -> None:
 # ---- credentials
 
 
-@pytest.mark.parametrize("token", ["not-a-token", "a.b.c", "x" * 10_000])
+@pytest.mark.parametrize("token", ["not-a-token", "a.b.c", "x" * 5000])
 def test_malformed_token(place: Place, shared: Place, token: str) -> None:
     done = place.neuro("login", "--token", "-", shared.url, input=token + "\n")
 
@@ -116,7 +116,7 @@ def test_malformed_token(place: Place, shared: Place, token: str) -> None:
 def test_empty_token(place: Place, shared: Place) -> None:
     done = place.neuro("login", "--token", "-", shared.url)
 
-    assert done.code in (2, 77), done
+    assert done.code in (2, 65, 77), done
     assert nothing_stored(place)
 
 
@@ -327,7 +327,7 @@ def test_corrupt_database(tmp_path: Path) -> None:
     place.data.mkdir(mode=0o700)
     (place.data / "platform.db").write_bytes(b"not a database" * 1000)
 
-    done = place.neuro("platform", "up")
+    done = place.neuro("platform", "up", "--port", str(free_port()))
 
     assert done.code != 0, done
     assert "platform.db" in done.sentence

@@ -1,4 +1,7 @@
-"""The server is killed again and again while jobs run: nothing is lost, doubled or made up."""
+"""The server is killed again and again while jobs run: nothing that the command line shows is lost, doubled or made up.
+
+`tests/platform/test_kill.py` does it many more times, without the command line.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ import psutil
 
 from tests.e2e.place import NEURO, Place, until
 
-KILLS = 50
+KILLS = 12
 JOBS = 10
 
 
-def test_jobs_outlive_fifty_kills_of_the_server(own: Place) -> None:
+def test_jobs_outlive_many_kills_of_the_server(own: Place) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     chance = random.Random(seed)
@@ -52,7 +55,7 @@ def test_jobs_outlive_fifty_kills_of_the_server(own: Place) -> None:
         assert len(counted) > KILLS / 4
         assert job["history"].get("restarts", 0) == 0
     assert len(own.json("ps", "--all", "--json")) == JOBS
-    assert follower.returncode == 0, complaint
+    assert follower.returncode == 0, complaint.decode()
     assert followed.decode() == own.ok("logs", names[0])
 
 

@@ -51,6 +51,17 @@ class Tmux:
         except AssertionError as exc:
             raise AssertionError(f"{exc}; the screen is\n{self.screen()}") from exc
 
+    def wait_for_shell(self, timeout: float = 30) -> None:
+        """Wait until the outer shell asks for the next line."""
+
+        def asks() -> bool:
+            return self.screen().rstrip().endswith("outer$")
+
+        try:
+            until(asks, "the outer shell", timeout)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}; the screen is\n{self.screen()}") from exc
+
     def run(self, line: str) -> str:
         """Run a line in the outer shell; what it prints between two marks."""
         mark = uuid.uuid4().hex[:8]
@@ -108,7 +119,7 @@ def test_a_shell_in_a_job(terminal: Tmux) -> None:
     terminal.wait("code 130")
 
     terminal.type("exit 9")
-    terminal.wait("outer$")
+    terminal.wait_for_shell()
     terminal.type("echo exited $?")
     terminal.wait("exited 9")
     assert_sane(terminal)
@@ -122,7 +133,7 @@ def test_the_terminal_is_sane_when_the_client_is_asked_to_end(terminal: Tmux, ow
         if own.env["NEUROMATION_CONFIG"] in Path(f"/proc/{client}/environ").read_text(errors="replace"):
             os.kill(int(client), signal.SIGTERM)
 
-    terminal.wait("outer$")
+    terminal.wait_for_shell()
     terminal.type("echo exited $?")
     terminal.wait("exited 143")
     assert_sane(terminal)
@@ -140,7 +151,7 @@ def test_a_restarted_server_is_found_again(terminal: Tmux, own: Place) -> None:
 
     terminal.wait("before and after")
     terminal.type("exit 5")
-    terminal.wait("outer$")
+    terminal.wait_for_shell()
     terminal.type("echo exited $?")
     terminal.wait("exited 5")
     assert_sane(terminal)
@@ -152,7 +163,7 @@ def test_the_terminal_is_sane_when_the_server_is_gone_for_good(terminal: Tmux, o
 
     os.kill(server, signal.SIGKILL)
 
-    terminal.wait("outer$", timeout=120)
+    terminal.wait_for_shell(timeout=120)
     terminal.type("echo exited $?")
     terminal.wait("exited 74")
     assert_sane(terminal)
@@ -164,7 +175,7 @@ def test_detaching_from_a_run_leaves_the_job(terminal: Tmux, own: Place) -> None
 
     terminal.press("C-p", "C-q")
 
-    terminal.wait("outer$")
+    terminal.wait_for_shell()
     terminal.type("echo exited $?")
     terminal.wait("exited 0")
     assert_sane(terminal)
@@ -176,10 +187,9 @@ def test_ctrl_c_opens_a_menu_when_there_is_no_terminal_in_the_job(terminal: Tmux
     terminal.wait("begun")
 
     terminal.press("C-c")
-    terminal.wait("")
     until(lambda: "etach" in terminal.screen(), "the menu")
     terminal.press("d")
 
-    terminal.wait("outer$")
+    terminal.wait_for_shell()
     assert_sane(terminal)
     assert own.json("status", "batch", "--json")["status"] == "running"
