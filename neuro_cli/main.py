@@ -163,7 +163,7 @@ cli = Group(
             ["--neuromation-config", "--config-path", "config_path"],
             envvar="NEUROMATION_CONFIG",
             metavar="PATH",
-            help="The folder of the login and of user.toml; also NEUROMATION_CONFIG.  [default: ~/.neuro]",
+            help="The folder of the login and of user.toml; also NEUROMATION_CONFIG.  [default: ~/.nmrc]",
         ),
         click.Option(["--cluster"], metavar="NAME", help="Work on this cluster, for this command only."),
         click.Option(
