@@ -10,27 +10,37 @@ from neuro_cli import exits
 from neuro_cli.interrupts import ask
 from neuro_cli.pipes import has_input
 from neuro_cli.root import Root
-from neuro_cli.session import Outcome, Session
+from neuro_cli.session import Input, Outcome, Session
 from neuro_cli.terminal import all_terminals, joins_terminal
 
 if TYPE_CHECKING:
     from neuro_sdk import Client, JobDescription
 
 _PLAIN_REASONS = frozenset({"", "Error", "Completed"})  # of an end that the exit code says all about
+_TOLD = frozenset({126, 127})  # of a program that could not be started; the output says why
 
 
-async def attached(root: Root, client: Client, job: JobDescription, *, tty: bool, stdin: bool, logs: bool) -> int:
-    """Stay with a job until it ends or the user leaves; returns what to exit with."""
+async def attached(root: Root, client: Client, job: JobDescription, *, is_new: bool) -> int:
+    """Stay with a job until it ends or the user leaves; returns what to exit with.
+
+    A new job is ours: all its output is shown, and its input ends where ours does.
+    """
+    tty, takes_input = job.container.tty, job.container.tty or job.container.stdin
+    if takes_input and has_input():
+        stdin = Input.PASSED
+    else:
+        stdin = Input.ENDED if is_new and job.container.stdin else Input.LEFT
     started = asyncio.Event()
     if not job.status.is_pending:
         started.set()
     waiting = asyncio.create_task(_tell_start(root, client, job, started))
     try:
-        async with client.jobs.attach(job.id, stdin=tty or stdin, stdout=True, stderr=True, logs=logs) as stream:
+        async with client.jobs.attach(job.id, stdin=takes_input, stdout=True, stderr=True, logs=is_new) as stream:
             session = Session(
                 stream,
                 tty=tty and joins_terminal(),
-                stdin=(tty or stdin) and has_input(),
+                stdin=stdin,
+                warn=root.warn,
                 started=started,
                 interrupted=lambda: ask(root, job.id),
             )
@@ -56,7 +66,7 @@ async def run_beside(root: Root, client: Client, job_id: str, cmd: tuple[str, ..
         tty = all_terminals()
     exec_id = await client.jobs.exec_create(job_id, cmd[0] if len(cmd) == 1 else cmd, tty=tty)
     async with client.jobs.exec_start(job_id, exec_id) as stream:
-        outcome = await Session(stream, tty=tty and joins_terminal(), stdin=True).run()
+        outcome = await Session(stream, tty=tty and joins_terminal(), warn=root.warn).run()
     if outcome is Outcome.DETACHED:
         root.say(f"The command in {job_id} runs on")
         return exits.OK
@@ -89,7 +99,8 @@ def ended(root: Root, job: JobDescription, code: int | None = None) -> int:
 def say_ending(root: Root, job: JobDescription) -> None:
     """One line about an end that was not just the program's own."""
     history = job.history
-    plain = history.reason in _PLAIN_REASONS and history.exit_code is not None and job.status != "cancelled"
+    plain = history.reason in _PLAIN_REASONS or (history.reason == "ContainerCannotRun" and history.exit_code in _TOLD)
+    plain = plain and history.exit_code is not None and job.status != "cancelled"
     if job.status == "succeeded" or not job.status.is_finished or (plain and root.verbosity <= 0):
         return
     about = ": ".join(filter(None, (history.reason, history.description)))

@@ -27,6 +27,14 @@ class Outcome(enum.Enum):
     KILLED = "killed"  # so the user chose; the caller has to do it
 
 
+class Input(enum.Enum):
+    """What becomes of the program's standard input."""
+
+    PASSED = "passed"  # it gets ours, up to the end
+    ENDED = "ended"  # there is nothing for it, and it shall know
+    LEFT = "left"  # it is not ours to end
+
+
 class Session:
     """Joins this process's standard streams to those of a program.
 
@@ -40,13 +48,15 @@ class Session:
         stream: StdStream,
         *,
         tty: bool,
-        stdin: bool,
+        stdin: Input = Input.PASSED,
+        warn: Callable[[str], None],
         interrupted: Callable[[], Awaitable[Choice]] | None = None,
         started: asyncio.Event | None = None,
     ) -> None:
         self._stream = stream
         self._tty = tty
         self._stdin = stdin
+        self._warn = warn
         self._interrupted = interrupted
         if started is None:
             started = asyncio.Event()
@@ -63,8 +73,10 @@ class Session:
             output = asyncio.create_task(self._output())
             if self._tty:
                 self._go(self._take_terminal())
-            elif self._stdin:
+            elif self._stdin is Input.PASSED:
                 self._go(self._input())
+            elif self._stdin is Input.ENDED:
+                self._go(self._end_input())
             try:
                 await asyncio.wait((output, self._left), return_when=asyncio.FIRST_COMPLETED)
                 if output.done():
@@ -100,7 +112,9 @@ class Session:
         if not self._tty and in_background():
             return  # reading would stop this process; the program's input stays open
         source, keys = Source(0), DetachKeys()
+        anything = False
         while data := await source.read():
+            anything = True
             if self._tty:
                 data, leave = keys.feed(data)
                 if leave:
@@ -109,7 +123,16 @@ class Session:
                     return
             if data:
                 await self._stream.write_in(data)
-        await self._stream.write_eof()
+        await self._end_input(anything)
+
+    async def _end_input(self, matters: bool = False) -> None:
+        from neuro_sdk import NotSupportedError
+
+        try:
+            await self._stream.write_eof()
+        except NotSupportedError as exc:  # protocol v1: a program that reads to the end will wait
+            if matters:
+                self._warn(str(exc))
 
     async def _resize(self) -> None:
         width, height = self._terminal.size

@@ -67,7 +67,7 @@ class Neuro:
         """Run it to its end."""
         process = await self.start(*words, env=env, **options)
         out, err = await process.communicate(input if process.stdin is not None else None)
-        return Done(process.returncode, out or b"", (err or b"").decode())
+        return Done(process.returncode, out or b"", (err or b"").decode(errors="surrogateescape"))
 
     async def ok(self, *words: str, **options: Any) -> str:
         """Run it, expect success, return what it printed."""

@@ -28,5 +28,4 @@ async def attach(root: Root, job: str) -> int:
         if found.status.is_finished:
             root.warn(f"{found.id} has ended; neuro logs {job} shows its output")
             return ended(root, found)
-        container = found.container
-        return await attached(root, client, found, tty=container.tty, stdin=container.stdin, logs=False)
+        return await attached(root, client, found, is_new=False)

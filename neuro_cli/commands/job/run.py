@@ -157,7 +157,6 @@ async def run(
     sort -u words | neuro run host -- wc -l
     """
     from neuro_cli.jobs import attached
-    from neuro_cli.pipes import has_input
     from neuro_cli.terminal import all_terminals
 
     if http == 0 and http_auth is not None:
@@ -168,7 +167,7 @@ async def run(
     detach = detach or not wait_start
     if tty is None:
         tty = all_terminals() and not detach
-    stdin = has_input() and not detach
+    stdin = not detach and not tty  # even without input of ours: it also tells standard error from output
     async with root.client() as client:
         job = await client.jobs.start(
             command=command_line,
@@ -183,7 +182,7 @@ async def run(
             return await _leave(root, client, job, wait_start=wait_start, browse=browse)
         if browse:
             job = await _browse(root, client, job)
-        return await attached(root, client, job, tty=tty, stdin=stdin, logs=True)
+        return await attached(root, client, job, is_new=True)
 
 
 def _parsed(
