@@ -680,3 +680,9 @@ async def test_it_runs_host_and_nothing_else(rig: LocalRig) -> None:
     assert rig.engine.runs("host")
     assert not rig.engine.runs("ubuntu")
     assert not rig.engine.runs("host:other")
+
+
+async def test_a_driver_that_does_not_work_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_platform.engines._machine.ctypes.CDLL", lambda _name: object())  # one is installed
+
+    assert _machine.capacity().gpu == 0
