@@ -27,8 +27,9 @@ from neuro_platform.web.keys import auth_key, clusters_key, database_key, jobs_k
 from neuro_platform.web.runner import Runner
 from neuro_sdk.errors import PlatformError
 
-_IDLE_SECONDS = 30.0  # that a connection may stay open without a complete request, the first one included
+IDLE_SECONDS = 30.0  # that a connection may stay open without a complete request, the first one included
 _GOODBYE_SECONDS = 3.0  # that requests have to end when the server is stopped
+_LINGER_SECONDS = 1.0  # that the rest of a refused body is read, so that its sender sees the refusal
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ async def serve(platform: Platform, listening: socket.socket) -> AsyncIterator[N
     runner = Runner(
         make_app(platform),
         access_log_class=security.AccessLogger,
-        keepalive_timeout=_IDLE_SECONDS,
+        keepalive_timeout=IDLE_SECONDS,
         shutdown_timeout=_GOODBYE_SECONDS,
+        lingering_time=_LINGER_SECONDS,
     )
     await runner.setup()
     try:

@@ -90,7 +90,7 @@ def _about(ahead: int) -> str:
     if ahead <= _NEAR:
         return f"{ahead} jobs are"
     step = 10 ** (len(str(ahead)) - 1)
-    return f"more than {ahead // step * step - (ahead % step == 0)} jobs are"  # few words, so few changes to store
+    return f"at least {ahead // step * step} jobs are"  # changes seldom, so there is little to store
 
 
 def too_much(capacity: Capacity | None, resources: Resources) -> list[str]:
