@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,9 +38,11 @@ class Database:
         except (ArgumentError, ImportError) as exc:
             raise PlatformError(f"The database URL is of no use: {exc}") from exc
         try:
+            if parsed.get_backend_name() == "sqlite":
+                _try(parsed)
             async with database.write() as conn:
                 await conn.run_sync(bring_up_to_date)
-        except (SQLAlchemyError, ServerNotAvailable, OSError) as exc:
+        except (SQLAlchemyError, sqlite3.Error, ServerNotAvailable, OSError) as exc:
             await database.close()
             raise PlatformError(f"Cannot use the database {_shown(parsed)}: {_reason(exc)}") from exc
         except BaseException:
@@ -84,6 +87,12 @@ def sqlite_url(path: object) -> str:
     return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string()
 
 
+def _try(url: URL) -> None:
+    """Fail here if it must be: the asynchronous driver would leave a thread behind that speaks to a closed loop."""
+    with contextlib.closing(sqlite3.connect(url.database or "", timeout=_BUSY_SECONDS)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
 def _engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, pool_pre_ping=True)
@@ -92,10 +101,14 @@ def _engine(url: URL) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver's own BEGIN comes too late and is never IMMEDIATE
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        try:
+            cursor = connection.cursor()
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+        except BaseException:
+            connection.close()  # the pool does not have it yet, and its thread would live on
+            raise
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
