@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 
@@ -34,7 +34,7 @@ def document(value: object, output: Output) -> str:
     return json.dumps(plain, indent=None if output is Output.JSONL else 2, ensure_ascii=False)
 
 
-async def documents(items: AsyncIterable[Any], output: Output) -> AsyncIterator[str]:
+async def documents(items: AsyncIterable[Any], output: Output) -> AsyncGenerator[str, None]:
     """Many values as one JSON array, as JSON lines or as one YAML sequence, in pieces as they come."""
     import json
 

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -122,7 +122,7 @@ class Root:
                 from neuro_cli.render.table import draw
 
                 width = terminal_width() if sys.stdout is not None and sys.stdout.isatty() else None
-                parts = draw(columns, items, width=width, color=self.color)
+                parts: AsyncGenerator[str, None] = draw(columns, items, width=width, color=self.color)
             case Output.NAME:
                 parts = (name(item) + "\n" async for item in items)
             case output:
@@ -130,11 +130,12 @@ class Root:
 
                 parts = documents(items, output)
         begun = False
-        async for part in parts:
-            self._put(part.encode(errors="replace"))
-            if not begun:
-                _stdout().flush()  # the first rows at once; later ones as the buffer fills
-                begun = True
+        async with contextlib.aclosing(parts):
+            async for part in parts:
+                self._put(part.encode(errors="replace"))
+                if not begun:
+                    _stdout().flush()  # the first rows at once; later ones as the buffer fills
+                    begun = True
         _stdout().flush()
 
     def say(self, text: str) -> None:

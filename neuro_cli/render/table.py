@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -31,7 +31,7 @@ class Column:
 
 async def draw(
     columns: Sequence[Column], things: AsyncIterable[Any], *, width: int | None, color: bool
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """The table in pieces: the first rows decide the widths, the others follow one by one.
 
     ``width`` is that of the terminal; ``None`` is a pipe, where nothing is cut.

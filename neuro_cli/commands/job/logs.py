@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from neuro_cli import params
 from neuro_cli.command import argument, command, option
 from neuro_cli.options import refused
@@ -32,7 +34,8 @@ async def logs(root: Root, job: str, follow: bool) -> None:
     async with root.client() as client:
         job_id = await client.jobs.resolve(job)
         out = Sink(1)
-        async for chunk in client.jobs.logs(job_id, follow=follow):
-            await out.write(chunk)
+        async with contextlib.aclosing(client.jobs.logs(job_id, follow=follow)) as chunks:
+            async for chunk in chunks:
+                await out.write(chunk)
         if follow and root.is_watched:
             say_ending(root, await client.jobs.status(job_id))

@@ -88,7 +88,8 @@ async def ls(
 
         if specs is None:
             specs = _default_columns(await client.config.get_user_config())
-        jobs: AsyncIterator[JobDescription] = client.jobs.list(
+        columns = job_columns(specs, root.style(client, full_uris=full_uri))
+        async with client.jobs.list(
             statuses=_wanted(statuses, all_),
             name=name or "",
             tags=tags,
@@ -96,13 +97,13 @@ async def ls(
             since=since,
             until=until,
             reverse=recent_first,
-        ).__aiter__()
-        if description is not None:
-            jobs = (job async for job in jobs if (job.description or "") == description)
-        if distinct:
-            jobs = _distinct(jobs)
-        columns = job_columns(specs, root.style(client, full_uris=full_uri))
-        await root.show_all(jobs, columns, name=lambda job: job.id)
+        ) as found:
+            jobs: AsyncIterator[JobDescription] = found
+            if description is not None:
+                jobs = (job async for job in jobs if (job.description or "") == description)
+            if distinct:
+                jobs = _distinct(jobs)
+            await root.show_all(jobs, columns, name=lambda job: job.id)
 
 
 def _wanted(statuses: tuple[str, ...], everything: bool) -> set[JobStatus]:
