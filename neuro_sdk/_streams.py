@@ -22,12 +22,12 @@ from neuro_sdk.errors import (
     StreamLost,
 )
 from neuro_sdk.wire.codec import decode, encode
-from neuro_sdk.wire.frames import CHUNK, Frame, Kind, pack, unpack
+from neuro_sdk.wire.frames import CHUNK, WINDOW, Frame, Kind, pack, unpack
 from neuro_sdk.wire.jobs import Message
 from neuro_sdk.wire.streams import Exit, Size
 
 SILENCE: Final = 30.0  # seconds without a sign of life (they come every 10), after which a connection is lost
-AHEAD: Final = 1024 * 1024  # bytes of output kept for a reader, and of input until it has arrived
+AHEAD: Final = 1024 * 1024  # bytes of output kept for a reader
 
 _FIRST_PIECE: Final = 16 * 1024  # of input on a new connection, then doubling: one that soon breaks carries some, too
 _FIRST_PAUSE: Final = 0.1
@@ -202,14 +202,15 @@ class FramedStream(StdStream):
         if not self._stdin:
             raise RuntimeError("The stream was opened without input")
         for start in range(0, len(data), CHUNK):
-            while self._input.held >= AHEAD and not self._over:
+            piece = data[start : start + CHUNK]
+            while self._input.held + len(piece) > WINDOW and not self._over:
                 self._taken.clear()
                 await self._taken.wait()
             if self._failure is not None:
                 raise self._failure
             if self._over or self._input.ended:
                 return
-            self._input.put(data[start : start + CHUNK])
+            self._input.put(piece)
             self._told.set()
 
     async def write_eof(self) -> None:

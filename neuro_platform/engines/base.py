@@ -144,7 +144,8 @@ class Interactive(Protocol):
         """A way to the program's input: send ``STDIN`` (numbered), ``EOF`` and ``RESIZE``, receive ``ACK``.
 
         The first frame received is an ``ACK`` with the offset up to which input has arrived already. Several may be
-        open. Raises ResourceNotFound when the task does not run.
+        open. While the program does not read, acknowledgements wait: who sends has no more than ``WINDOW`` bytes on
+        their way. Raises ResourceNotFound when the task does not run.
         """
 
     async def exec_create(self, handle: Handle, command: Command) -> None:
@@ -154,7 +155,7 @@ class Interactive(Protocol):
         """Start the command, or come back to it: its output from ``offset`` on, then ``EXIT`` with its code.
 
         Send ``STDIN``, ``EOF``, ``RESIZE``, and ``ACK`` for output that has safely arrived; receive ``STDOUT``,
-        ``STDERR``, ``ACK`` (the first one at once) and ``EXIT``. Output not yet acknowledged is kept for a client
+        ``STDERR``, ``ACK`` (as for :meth:`input`) and ``EXIT``. Output not yet acknowledged is kept for a client
         that comes back; a client that does not read slows the command. Raises ResourceNotFound.
         """
 

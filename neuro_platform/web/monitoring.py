@@ -264,9 +264,9 @@ async def _job_input(request: web.Request, inbox: Inbox, peer: Peer, stdin: bool
     while (channel := await _open_input(request)) is not None:
         try:
             opening = await channel.receive()
-            if begun and peer.resumes:
-                raise Cut("The program was started again")  # its input is numbered anew
             if opening is not None:
+                if begun and peer.resumes:
+                    raise Cut("The program was started again")  # its input is numbered anew
                 begun = True
                 await peer.begin(opening.offset)
                 if not await first(forward(inbox, peer, channel), _acknowledge(peer, channel)):
@@ -279,14 +279,14 @@ async def _job_input(request: web.Request, inbox: Inbox, peer: Peer, stdin: bool
 
 async def _without_channel(request: web.Request, inbox: Inbox, peer: Peer) -> None:
     while (message := await inbox.get()) is not None:
-        frame = peer.read(message)
-        if frame.kind == Kind.STDIN:
-            await peer.send(Frame(Kind.ACK, frame.offset + len(frame.data), b""))
-        elif frame.kind == Kind.RESIZE:
-            size = decode(frame.data, Size)
-            with suppress(NeuroError):  # no terminal there, or not now
-                _, engine, handle = await _running(request)
-                await engine.resize(handle, width=size.width, height=size.height)
+        for frame in peer.read(message):
+            if frame.kind == Kind.STDIN:
+                await peer.send(Frame(Kind.ACK, frame.offset + len(frame.data), b""))
+            elif frame.kind == Kind.RESIZE:
+                size = decode(frame.data, Size)
+                with suppress(NeuroError):  # no terminal there, or not now
+                    _, engine, handle = await _running(request)
+                    await engine.resize(handle, width=size.width, height=size.height)
 
 
 async def _open_input(request: web.Request) -> Channel | None:
@@ -297,7 +297,7 @@ async def _open_input(request: web.Request) -> Channel | None:
         if placed.job.status.is_finished:
             return None
         if placed.handle is not None:
-            with suppress(ResourceNotFound):  # it has just ended, and may be started again
+            with suppress(ResourceNotFound, ServerNotAvailable):  # it has just ended, and may be started again
                 return await cast(Interactive, placed.engine).input(placed.handle)
         await jobs.wait_change(placed.job.id, placed.job, 0.5)
 

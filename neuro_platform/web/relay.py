@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Iterable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -15,7 +15,7 @@ from neuro_platform.engines.base import Channel
 from neuro_platform.services.streams import HEARTBEAT
 from neuro_sdk.errors import IllegalArgumentError, NeuroError
 from neuro_sdk.wire.codec import decode
-from neuro_sdk.wire.frames import CHUNK, SUBPROTOCOL, Frame, Kind, pack, unpack
+from neuro_sdk.wire.frames import CHUNK, SUBPROTOCOL, WINDOW, Frame, Kind, pack, unpack
 from neuro_sdk.wire.streams import Size
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _FROM_CLIENTS: Final = frozenset({Kind.STDIN, Kind.EOF, Kind.RESIZE, Kind.ACK, K
 _HEARTBEAT: Final = 10.0  # seconds between WebSocket pings
 _CLOSING: Final = 5.0  # seconds for a client to say goodbye
 _FIRST_PIECE: Final = 16 * 1024  # bytes in a message, then doubling: a line that soon breaks carries some, too
-_AHEAD: Final = 2 * 1024 * 1024  # bytes of input; more than our own client sends unacknowledged
+_AHEAD: Final = 2 * WINDOW  # bytes of input: more than our own client has on their way
 
 
 def open_socket() -> web.WebSocketResponse:
@@ -55,8 +55,11 @@ class Peer(Protocol):
     async def send(self, frame: Frame) -> None:
         """Hand a frame to the client; waits when it reads slowly."""
 
-    def read(self, message: bytes) -> Frame:
+    def read(self, message: bytes) -> Iterable[Frame]:
         """What a message of the client means."""
+
+    async def room(self) -> None:
+        """Wait while too much of the client's input is on its way to the program."""
 
 
 class FramedPeer:
@@ -79,7 +82,7 @@ class FramedPeer:
             self._piece = min(self._piece * 2, CHUNK)
         await self._socket.send_bytes(pack(kind, offset, data))
 
-    def read(self, message: bytes) -> Frame:
+    def read(self, message: bytes) -> Iterable[Frame]:
         try:
             frame = unpack(message)
         except ValueError as exc:
@@ -88,7 +91,10 @@ class FramedPeer:
             raise IllegalArgumentError(f"A client does not send frames of kind {frame.kind}")
         if frame.kind == Kind.RESIZE:
             decode(frame.data, Size)
-        return frame
+        return (frame,)
+
+    async def room(self) -> None:
+        """It waits by itself."""
 
 
 class PlainPeer:
@@ -100,19 +106,30 @@ class PlainPeer:
         self._socket = socket
         self._kinds = kinds
         self._next = 0  # the number of the client's next byte
+        self._acknowledged = 0
+        self._more_room = asyncio.Event()
 
     async def begin(self, offset: int) -> None:
-        self._next = offset
+        self._next = self._acknowledged = offset
 
     async def send(self, frame: Frame) -> None:
         if frame.kind == Kind.ACK:
+            self._acknowledged = frame.offset
             self._next = max(self._next, frame.offset)  # others may have sent input, too
+            self._more_room.set()
         elif frame.kind in self._kinds and frame.data:  # an empty frame would crash the client
             await self._socket.send_bytes(bytes((frame.kind,)) + frame.data)
 
-    def read(self, message: bytes) -> Frame:
-        self._next += len(message)
-        return Frame(Kind.STDIN, self._next - len(message), message)
+    def read(self, message: bytes) -> Iterable[Frame]:
+        for start in range(0, len(message), CHUNK):
+            data = message[start : start + CHUNK]
+            self._next += len(data)
+            yield Frame(Kind.STDIN, self._next - len(data), data)
+
+    async def room(self) -> None:
+        while self._next - self._acknowledged > WINDOW:
+            self._more_room.clear()
+            await self._more_room.wait()
 
 
 class Inbox:
@@ -191,9 +208,10 @@ async def converse(
 async def forward(inbox: Inbox, peer: Peer, channel: Channel) -> None:
     """Carry what a client sends to a program."""
     while (message := await inbox.get()) is not None:
-        frame = peer.read(message)
-        if frame.kind != Kind.PING:
-            await channel.send(frame)
+        for frame in peer.read(message):
+            if frame.kind != Kind.PING:
+                await peer.room()
+                await channel.send(frame)
 
 
 async def first(*parts: Coroutine[None, None, None]) -> int:

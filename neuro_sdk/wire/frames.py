@@ -29,6 +29,8 @@ FEATURE: Final = "frames-1"  # in the ``features`` of ``/config``: this server h
 HEADER: Final = struct.Struct("!BQI")
 CHUNK: Final = 256 * 1024  # payload bytes per frame, at most; well under aiohttp's 4 MiB message limit
 
+WINDOW: Final = 1024 * 1024  # bytes of input that may be on their way without an acknowledgement; then the sender waits
+
 
 class Kind(enum.IntEnum):
     """What a frame carries. The first five are numbered like the channels of the v2 protocol (chapter 6.7.2)."""

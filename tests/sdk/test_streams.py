@@ -23,7 +23,7 @@ from neuro_sdk import Client, Factory, JobDescription, JobStatus
 from neuro_sdk._streams import Broken, Patience
 from neuro_sdk.attach import StdStream
 from neuro_sdk.errors import AuthenticationError, NotSupportedError, ResourceNotFound, StreamLost
-from neuro_sdk.wire.frames import CHUNK
+from neuro_sdk.wire.frames import WINDOW
 from tests.conftest import Platform, running_platform
 from tests.cutting import CuttingProxy
 
@@ -287,8 +287,63 @@ async def test_input_waits_for_a_program_that_does_not_read(local: Place) -> Non
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await stream.write_in(bytes(64 * 1024 * 1024))
-        assert stream._input.held <= 1024 * 1024 + CHUNK  # type: ignore[attr-defined]
+        assert stream._input.held <= WINDOW  # type: ignore[attr-defined]
     await client.jobs.kill(job)
+
+
+async def test_much_goes_through_a_program_both_ways_at_once(local: Place) -> None:
+    client = await local.client()
+    job = await run(client, "sleep", "1000")
+    data = noise(1_000_000) * 20
+
+    exec_id = await client.jobs.exec_create(job, ["cat"])
+    async with client.jobs.exec_start(job, exec_id) as stream:
+        feeding = asyncio.create_task(feed(stream, data))
+        out, _ = await asyncio.wait_for(output(stream), SECONDS)
+        await feeding
+
+    assert hashlib.sha256(out).digest() == hashlib.sha256(data).digest()
+    assert stream.exit_code == 0
+    await client.jobs.kill(job)
+
+
+async def test_v1_input_goes_through_a_program_as_well(local: Place) -> None:
+    client = await local.client()
+    client._core.features = frozenset()
+    job = await run(client, "sleep", "1000")
+    data = noise(1_000_000) * 20
+    got = bytearray()
+
+    exec_id = await client.jobs.exec_create(job, ["head", "-c", str(len(data))])
+    async with client.jobs.exec_start(job, exec_id) as stream:
+
+        async def send() -> None:
+            for start in range(0, len(data), 1_000_000):
+                await stream.write_in(data[start : start + 1_000_000])
+
+        sending = asyncio.create_task(send())
+        async with asyncio.timeout(SECONDS):
+            while (message := await stream.read_out()) is not None:
+                got += message.data
+        await sending
+
+    assert hashlib.sha256(got).digest() == hashlib.sha256(data).digest()
+    assert stream.exit_code == 0
+    await client.jobs.kill(job)
+
+
+async def test_a_short_run_does_not_lose_its_line_at_the_end(local: Place) -> None:
+    client = await local.client()
+
+    for code in range(8):
+        job = await start(client, "sh", "-c", f"cat; exit {code}", stdin=True)
+        async with client.jobs.attach(job, stdin=True, stdout=True, logs=True) as stream:
+            await stream.write_in(b"hello")
+            await stream.write_eof()
+            assert await output(stream) == (b"hello", b"")
+        assert stream.exit_code == code
+
+    assert local.said == []
 
 
 # Lines that break

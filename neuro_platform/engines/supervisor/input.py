@@ -10,11 +10,17 @@ from neuro_platform.engines.supervisor.server import Connection
 from neuro_platform.engines.supervisor.streams import Arrivals
 from neuro_sdk.wire.frames import Frame, Kind
 
-_ENOUGH = 64 * 1024
+_ENOUGH = 64 * 1024  # bytes waiting for the program from which on nothing is acknowledged
+_TOO_MUCH = 4 * 1024 * 1024  # and nothing is read: only a client that minds no acknowledgements gets there
 
 
 class Input:
-    """Takes numbered input from any number of clients, and hands it on as fast as the program reads."""
+    """Takes numbered input from any number of clients, and hands it on as fast as the program reads.
+
+    Clients are slowed by acknowledgements that do not come: they send some more, and wait. Not reading from them would
+    be simpler, and a deadlock: what they acknowledge of a command's output comes the same way, and without it the
+    command may not read on.
+    """
 
     def __init__(self, loop: Loop, fd: int | None, *, tty: bool = False) -> None:
         """``fd`` is ours to close; without one, what arrives is dropped."""
@@ -24,6 +30,7 @@ class Input:
         self._arrivals = Arrivals()
         self._waiting = bytearray()
         self._line_open = False
+        self._owed = False  # an acknowledgement
         self._clients: list[Connection] = []
         if fd is not None:
             os.set_blocking(fd, False)
@@ -33,7 +40,7 @@ class Input:
         self._clients.append(client)
         client.at_close.append(lambda: self._clients.remove(client))
         client.send(self._ack())
-        client.pause(self._full)
+        client.pause(len(self._waiting) >= _TOO_MUCH)
 
     def take(self, frame: Frame) -> None:
         """Take a ``STDIN`` or ``EOF`` frame."""
@@ -41,9 +48,7 @@ class Input:
             fresh = self._arrivals.take(frame)
             self._waiting += fresh
             self._line_open = not fresh.endswith(b"\n") if fresh else self._line_open
-            # all of them, so that two people who type at one terminal go on from the same place
-            for client in list(self._clients):
-                client.send(self._ack())
+            self._owed = True
         elif not self._arrivals.end(frame):
             return
         elif self._tty:
@@ -57,16 +62,12 @@ class Input:
             os.close(self._fd)
         self._fd = None
         self._waiting.clear()
-        self._pause()
+        self._tell()
 
     def end(self) -> None:
         """Tell the clients that nothing follows."""
         for client in list(self._clients):
             client.finish()
-
-    @property
-    def _full(self) -> bool:
-        return len(self._waiting) >= _ENOUGH
 
     def _ack(self) -> Frame:
         return Frame(Kind.ACK, self._arrivals.position, b"")
@@ -77,6 +78,7 @@ class Input:
     def _write(self) -> None:
         if self._fd is None:
             self._waiting.clear()
+            self._tell()
             return
         try:
             while self._waiting:
@@ -87,13 +89,18 @@ class Input:
             self.close()
             return
         self._loop.watch(self._fd, WRITE if self._waiting else 0, self._ready)
-        self._pause()
+        self._tell()
         if self._arrivals.ended and not self._waiting and not self._tty:
             self.close()
 
-    def _pause(self) -> None:
+    def _tell(self) -> None:
+        ack = self._owed and len(self._waiting) < _ENOUGH
+        self._owed = self._owed and not ack
+        # all of them, so that two people who type at one terminal go on from the same place
         for client in list(self._clients):
-            client.pause(self._full)
+            client.pause(len(self._waiting) >= _TOO_MUCH)
+            if ack:
+                client.send(self._ack())
 
     def _end_of_file(self) -> bytes:
         """What ends the input at a terminal: Ctrl-D, twice in the middle of a line."""
