@@ -288,7 +288,7 @@ class _Lane:
         told = [(record, why_waiting(room, record.job.container.resources, n)) for n, record in enumerate(waiting)]
         news = [(record, words) for record, words in told if record.job.summary.description != words]
         if news:
-            self._steps[_SAYING] = asyncio.create_task(self._made(_SAYING, self._say(news)))
+            self._steps[_SAYING] = asyncio.create_task(self._made(_SAYING, self._say(news[:_SHORT_QUEUE])))
 
     async def _say(self, news: Sequence[tuple[Record, str]]) -> None:
         def step_of(words: str) -> Callable[[Record], Record]:

@@ -63,7 +63,6 @@ class EngineSettings(Model, frozen=True, forbid_unknown_fields=True):
     gpu: int | None = None
     grace: float = 10.0
     presets: Sequence[PresetSettings] = ()
-    options: Mapping[str, Any] = {}  # what only this kind of engine knows
 
 
 class LogSettings(Model, frozen=True, forbid_unknown_fields=True):
