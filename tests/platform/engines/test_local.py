@@ -493,10 +493,10 @@ async def test_a_task_with_a_terminal_has_one(rig: LocalRig) -> None:
 
 async def test_a_terminals_size_reaches_the_program(rig: LocalRig) -> None:
     program = """
-import os, signal
+import os, signal, time
 signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size(), flush=True))
 print("ready", flush=True)
-while True: signal.pause()
+while True: time.sleep(0.02)  # signal.pause() could miss one that comes just before
 """
     handle = await rig.engine.start(rig.run(sys.executable, "-c", program, tty=True))
     await until(lambda: b"ready" in read_log(handle))
