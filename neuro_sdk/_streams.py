@@ -22,7 +22,7 @@ from neuro_sdk.errors import (
     StreamLost,
 )
 from neuro_sdk.wire.codec import decode, encode
-from neuro_sdk.wire.frames import CHUNK, WINDOW, Frame, Kind, pack, unpack
+from neuro_sdk.wire.frames import CHUNK, WINDOW, Frame, Kind, pack, prepare_memory, unpack
 from neuro_sdk.wire.jobs import Message
 from neuro_sdk.wire.streams import Exit, Size
 
@@ -173,6 +173,7 @@ class FramedStream(StdStream):
 
     async def __aenter__(self) -> Self:
         """Connect; a refusal is raised here."""
+        prepare_memory()
         connected = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(connected))
         try:

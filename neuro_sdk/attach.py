@@ -21,7 +21,7 @@ from yarl import URL
 from neuro_sdk._core import Core
 from neuro_sdk._streams import BROKEN, SILENCE, Broken, FramedStream, Patience, PlainStream, StdStream
 from neuro_sdk.errors import NotAPlatform, NotSupportedError, StreamLost
-from neuro_sdk.wire.frames import CONTENT_TYPE, FEATURE, SUBPROTOCOL, Kind, Unpacker
+from neuro_sdk.wire.frames import CONTENT_TYPE, FEATURE, SUBPROTOCOL, Kind, Unpacker, prepare_memory
 from neuro_sdk.wire.jobs import ExecInspect, JobDescription
 from neuro_sdk.wire.streams import ExecCreated, ExecOrder
 
@@ -171,6 +171,7 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
         return self._core.ws_connect(url, params=params, protocols=[SUBPROTOCOL], heartbeat=None)
 
     async def _framed_log(self, id: str, offset: int, follow: bool) -> AsyncGenerator[bytes, None]:  # noqa: A002
+        prepare_memory()
         patience = Patience(self._core, f"the log of {id}")
         headers = {"Accept": CONTENT_TYPE, "Accept-Encoding": "identity"}
         timeout = aiohttp.ClientTimeout(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from neuro_platform.engines.base import Files, Handle
 from neuro_sdk.errors import IllegalArgumentError, NeuroError, ServerNotAvailable
 from neuro_sdk.wire.codec import encode
-from neuro_sdk.wire.frames import CHUNK, Frame, Kind
+from neuro_sdk.wire.frames import CHUNK, Frame, Kind, prepare_memory
 from neuro_sdk.wire.jobs import JobDescription
 from neuro_sdk.wire.streams import Exit
 
@@ -39,6 +39,7 @@ class Streams:
         self._jobs = jobs
         self._watches: dict[str, _Watch] = {}
         self._cut = asyncio.Event()
+        prepare_memory()
 
     @asynccontextmanager
     async def open(

@@ -68,6 +68,15 @@ def unpack(message: bytes) -> Frame:
     return Frame(kind, offset, message[HEADER.size :])
 
 
+def prepare_memory() -> None:
+    """Call once before much is carried: keeps the C library from giving memory back after each frame.
+
+    That costs up to half of the speed. Freeing one block of this size tells glibc that blocks of up to this size come
+    and go (``M_MMAP_THRESHOLD`` in mallopt(3)); elsewhere it does nothing.
+    """
+    bytes(4 * CHUNK)
+
+
 class Unpacker:
     """Cuts a byte stream into frames.
 
