@@ -69,7 +69,7 @@ def test_submitting_on_a_full_disk_and_after_it(small: Place) -> None:
 def test_a_program_that_meets_a_full_disk_fails_in_its_own_way(small: Place) -> None:
     small.up()
     small.login()
-    small.ok("run", "--detach", "-n", "flood", "host", "--", "sh", "-c", "head -c 8000000 /dev/zero || exit 9")
+    small.ok("run", "--no-wait-start", "-n", "flood", "host", "--", "sh", "-c", "head -c 8000000 /dev/zero || exit 9")
     until(lambda: shutil.disk_usage(small.data).free == 0, "the disk to be full")
 
     subprocess.run(["mount", "-o", "remount,size=32m", str(small.data)], check=True)
