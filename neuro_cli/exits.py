@@ -106,7 +106,7 @@ def report(exc: BaseException, root: Root) -> int:
         error = {"error": sentence, "code": kind if isinstance(kind, str) else type(exc).__name__, "exit_code": code}
         root.say_always(json.dumps(error, ensure_ascii=False))
         return code
-    if sentence:
+    if code != INTERRUPTED:
         root.say_always(f"neuro: {sentence}")
     if isinstance(exc, click.UsageError) and exc.ctx is not None:
         root.say_always(f"{exc.ctx.get_usage()}\nTry '{exc.ctx.command_path} --help' for help.")
@@ -116,7 +116,7 @@ def report(exc: BaseException, root: Root) -> int:
 def message(exc: BaseException, code: int) -> str:
     """The sentence for the user: what happened, with which value, what to do."""
     if isinstance(exc, click.exceptions.Abort):
-        return ""
+        return "Interrupted"
     if isinstance(exc, click.ClickException):
         return exc.format_message()
     text = str(exc)

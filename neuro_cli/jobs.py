@@ -29,7 +29,9 @@ async def attached(root: Root, client: Client, job: JobDescription, *, is_new: b
     if takes_input and has_input():
         stdin = Input.PASSED
     else:
-        stdin = Input.ENDED if is_new and job.container.stdin else Input.LEFT
+        stdin = Input.ENDED if is_new and takes_input else Input.LEFT
+        if is_new and has_input():
+            root.warn("this platform gives programs no input unless they have a terminal (-t); yours is not passed on")
     started = asyncio.Event()
     if not job.status.is_pending:
         started.set()

@@ -84,6 +84,7 @@ class Root:
             raise
         async with client:
             if self.cluster is not None:
+                check_cluster(client, self.cluster)
                 client.config.use_cluster(self.cluster)
             yield client
 
@@ -171,6 +172,17 @@ class Root:
     @staticmethod
     def _put(data: bytes) -> None:
         _stdout().write(data)
+
+
+def check_cluster(client: Client, name: str) -> None:
+    """Raise :class:`ResourceNotFound` unless the login knows a cluster of this name."""
+    from neuro_sdk import ResourceNotFound
+
+    known = client.config.clusters
+    if name not in known:
+        raise ResourceNotFound(
+            f"No cluster {name!r}: there are {', '.join(known) or 'none'}; neuro config get-clusters asks again"
+        )
 
 
 def is_logged_out(factory: Factory) -> bool:

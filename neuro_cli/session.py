@@ -90,12 +90,12 @@ class Session:
                     self._left.exception()  # seen, even when the output's failure is the one that is raised
 
     async def _output(self) -> None:
-        sinks = {1: Sink(1), 2: Sink(1) if self._tty else Sink(2)}
+        output, errors = Sink(1), Sink(1 if self._tty else 2)
         while (message := await self._stream.read_out()) is not None:
             self._started.set()
             if self._tty:
                 self._terminal.watch(message.data)
-            await sinks[message.fileno].write(message.data)
+            await (errors if message.fileno == 2 else output).write(message.data)
 
     async def _take_terminal(self) -> None:
         """Tell the program the size, wait until it runs, then give it the keys."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from neuro_cli.command import argument, command
-from neuro_cli.root import Root
+from neuro_cli.root import Root, check_cluster
 
 
 @command()
@@ -31,5 +31,6 @@ async def switch_cluster(root: Root, cluster_name: str | None) -> None:
                 show_choices=False,
                 err=True,
             )
+        check_cluster(client, cluster_name)
         await client.config.switch_cluster(cluster_name)
         root.say(f"Commands work on cluster {cluster_name} now")
