@@ -432,7 +432,8 @@ class _Lane:
 
     def _has_outlived(self, record: Record) -> bool:
         minutes, began = record.job.max_run_time_minutes, record.job.summary.started_at
-        return minutes is not None and began is not None and self._now() >= began + timedelta(minutes=minutes)
+        # not by adding: a life span may lead beyond the last date that there is
+        return minutes is not None and began is not None and (self._now() - began) / timedelta(minutes=1) >= minutes
 
     def _end_life(self, stored: Record) -> Record:
         if stored.stop is not None or stored.job.status.is_finished or not self._has_outlived(stored):

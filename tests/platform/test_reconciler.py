@@ -285,6 +285,16 @@ class TestLifeSpan:
 
         assert (await look(platform, job)).max_run_time_minutes == 3
 
+    async def test_one_that_it_cannot_reach_holds_up_nobody(self, platform: Platform) -> None:
+        platform.engine.will(hold=True)
+        endless = await look(platform, await submit(platform, order(max_run_time_minutes=10**13)))
+        assert endless.status is JobStatus.RUNNING
+        platform.engine.will()
+
+        other = await submit(platform)
+
+        await until(platform, other, JobStatus.SUCCEEDED)
+
     async def test_it_is_not_restarted_after_that(self, platform: Platform, clock: Clock) -> None:
         platform.engine.will(hold=True)
         job = await look(platform, await submit(platform, order(max_run_time_minutes=1, restart_policy="always")))
