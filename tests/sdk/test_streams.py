@@ -73,6 +73,12 @@ async def local(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Asy
         yield made
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that come back sooner: a test has many breaks."""
+    monkeypatch.setattr("neuro_sdk._streams._FIRST_PAUSE", 0.01)
+
+
 async def start(client: Client, *argv: str, **options: Any) -> str:
     preset = next(iter(client.presets))
     command = shlex.join(argv or ["program"])
@@ -349,6 +355,7 @@ async def test_a_short_run_does_not_lose_its_line_at_the_end(local: Place) -> No
 # Lines that break
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_log_through_a_cutting_proxy_is_whole(here: Place) -> None:
     log = noise(5_000_000)
     here.engine.will(hold=True)
@@ -372,6 +379,7 @@ async def test_a_log_through_a_cutting_proxy_is_whole(here: Place) -> None:
     assert here.said.count("resumed") == len(here.said) / 2 > 5
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_exec_through_a_cutting_proxy_is_whole(local: Place) -> None:
     size = 3_000_000
     client = await local.client()
@@ -394,6 +402,7 @@ async def test_exec_through_a_cutting_proxy_is_whole(local: Place) -> None:
     await client.jobs.kill(job)
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_input_of_a_job_through_a_cutting_proxy_is_whole(local: Place) -> None:
     client = await local.client()
     data = noise(3_000_000, seed=5)
@@ -416,6 +425,7 @@ async def test_input_of_a_job_through_a_cutting_proxy_is_whole(local: Place) -> 
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.usefixtures("hurried")
 async def test_the_end_is_not_lost_however_early_lines_break(local: Place, seed: int) -> None:
     client = await local.client()
     job = await run(client, "sleep", "1000")
@@ -537,8 +547,8 @@ async def test_a_silent_line_counts_as_lost(here: Place, monkeypatch: pytest.Mon
     await log.aclose()
 
 
-async def test_a_platform_that_only_says_hello_is_given_up(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuro_sdk._streams._FIRST_PAUSE", 0.01)
+@pytest.mark.usefixtures("hurried")
+async def test_a_platform_that_only_says_hello_is_given_up(here: Place) -> None:
     client = await here.client(reconnect=0.5)
     patience = Patience(client._core, "x")
 
