@@ -25,7 +25,6 @@ can go by it. What the platform or the connection did wrong has codes of its own
 | code | meaning |
 |---|---|
 {rows}
-| 128 + n | {signals} |
 
 A program may itself exit with one of these numbers. Where that matters, `neuro status JOB --json` has the program's
 own: `history.exit_code`.
@@ -34,8 +33,7 @@ own: `history.exit_code`.
 
 def exit_codes() -> str:
     """The table of `neuro_cli/exits.py`."""
-    rows = "\n".join("| {} | {} |".format(row.code, row.meaning.replace("|", "\\|")) for row in exits.TABLE)
-    return _EXIT_CODES.format(rows=rows, signals=exits.SIGNALS.partition(": ")[2].capitalize())
+    return _EXIT_CODES.format(rows=exits.markdown())
 
 
 def commands() -> str:

@@ -23,7 +23,7 @@ class Exit(NamedTuple):
 # The first row with a class of the exception decides, nearest class first; see ``exit_code``.
 TABLE: Final = (
     Exit(0, "Done. Of `run`, `attach` and `exec`: the program ended with 0, or you detached from it."),
-    Exit(1, "Something else went wrong; of `kill`: at least one job could not be stopped."),
+    Exit(1, "Something else went wrong; of `kill` with several jobs: at least one could not be stopped."),
     Exit(2, "The command line is wrong: an unknown command or option, a value of the wrong form."),
     Exit(65, "A value was refused: by the platform, or because nothing can be done with it here.",
          ("IllegalArgumentError",)),
@@ -45,7 +45,7 @@ TABLE: Final = (
     Exit(141, "Whoever read the output went away (`neuro ps | head`); nothing is printed about it.",
          ("BrokenPipeError",)),
 )  # fmt: skip
-SIGNALS: Final = "128 + n: of `run`, `attach` and `exec`, the program was ended by signal n; of others, neuro was."
+SIGNALS: Final = ("128 + n", "Of `run`, `attach` and `exec`: the program was ended by signal n. Of others: neuro was.")
 
 OK: Final = 0
 FAILURE: Final = 1
@@ -55,6 +55,7 @@ PLATFORM_FAILED: Final = 125
 INTERRUPTED: Final = 130
 
 _OURS: Final = ("neuro_sdk.errors", "builtins", "click.exceptions")
+
 _CODES: Final = {name: row.code for row in TABLE for name in row.raised}
 
 
@@ -73,6 +74,12 @@ class NotLoggedIn(click.ClickException):
         super().__init__(
             "Not logged in. Log in to this machine with: neuro login --local; to a platform elsewhere: neuro login URL"
         )
+
+
+def markdown() -> str:
+    """The rows of the table for a page, or for a topic of the help."""
+    rows = [*((row.code, row.meaning) for row in TABLE), SIGNALS]
+    return "\n".join("| {} | {} |".format(code, meaning.replace("|", "\\|")) for code, meaning in rows)
 
 
 def exit_code(exc: BaseException) -> int:

@@ -97,6 +97,14 @@ class Root:
         """Put a line on standard output."""
         self.write(text.encode(errors="replace") + b"\n")
 
+    def print_markdown(self, text: str) -> None:
+        """Put a page on standard output: drawn on a terminal, as it is elsewhere."""
+        if sys.stdout is not None and sys.stdout.isatty():
+            from neuro_cli.render.page import draw
+
+            text = draw(text, width=terminal_width(), color=self.color)
+        self.print(text)
+
     def style(self, client: Client | None = None, *, full_uris: bool = False) -> Style:
         """How things look here; with a client, names are short for what is on its cluster and of its user."""
         from neuro_cli.render._style import Style

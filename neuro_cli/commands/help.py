@@ -21,7 +21,7 @@ def help_(root: Root, words: tuple[str, ...]) -> None:
     """
     path = " ".join(words)
     if path in registry.TOPICS:
-        root.print(topic(path))
+        root.print_markdown(topic(path))
         return
     context = click.get_current_context().find_root()
     group = context.command
@@ -42,6 +42,5 @@ def topic(name: str) -> str:
 
     text = files("neuro_cli").joinpath("topics", f"{name}.md").read_text(encoding="utf-8").rstrip()
     if "{exit-codes}" in text:
-        rows = [f"{row.code:>5}  {row.meaning}" for row in exits.TABLE]
-        text = text.replace("{exit-codes}", "\n".join([*rows, f"  {exits.SIGNALS}"]))
+        text = text.replace("{exit-codes}", exits.markdown())
     return text

@@ -12,7 +12,8 @@ from neuro_cli.root import Root
 async def kill(root: Root, jobs: tuple[str, ...]) -> int:
     """Stop jobs.
 
-    Each is asked to end, then made to. The ids are printed. A job that has ended already is no error.
+    Each is asked to end, then made to. The ids are printed. A job that has ended already is no error. When one of
+    several cannot be stopped, the others are, and the exit code is 1.
 
     Examples:
 
@@ -28,6 +29,8 @@ async def kill(root: Root, jobs: tuple[str, ...]) -> int:
                 job_id = await client.jobs.resolve(job)
                 await client.jobs.kill(job_id)
             except (ResourceNotFound, AuthorizationError, IllegalArgumentError) as exc:
+                if len(jobs) == 1:
+                    raise
                 root.say_always(f"neuro: {job} was not killed: {exc}")
                 code = exits.FAILURE
             else:

@@ -27,6 +27,13 @@ async def test_a_failure_does_not_stop_the_rest(platform: Platform, neuro: Neuro
     assert "nothing" in done.sentence
 
 
+async def test_one_unknown_job_is_not_found(neuro: Neuro) -> None:
+    done = await neuro("kill", "nothing")
+
+    assert (done.code, done.text) == (72, "")
+    assert "nothing" in done.sentence
+
+
 async def test_a_finished_job_is_no_error(platform: Platform, neuro: Neuro) -> None:
     await neuro.ok("run", "-n", "one", "host", "--", "true")
 
