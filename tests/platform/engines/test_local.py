@@ -21,7 +21,7 @@ from neuro_platform.engines.local import LocalEngine
 from neuro_platform.engines.supervisor.loop import Loop
 from neuro_platform.engines.supervisor.server import Server
 from neuro_sdk.errors import IllegalArgumentError, ServerNotAvailable
-from neuro_sdk.wire.frames import Frame, Kind
+from neuro_sdk.wire.frames import WINDOW, Frame, Kind
 from tests.platform.engines.contract import Contract, Does, ack, count, drain, errors_in, read_log, until
 from tests.platform.engines.local_rig import LocalRig, gone
 
@@ -606,6 +606,36 @@ async def test_much_input_arrives_whole(rig: LocalRig) -> None:
     await rig.end(handle)
 
     assert read_log(handle) == data
+    await channel.close()
+
+
+async def test_a_command_that_copies_input_to_output_never_stands_still(rig: LocalRig) -> None:
+    """Its input waits for room in its output, and that for acknowledgements that come the same way as the input."""
+    handle = await rig.start(hold=True)
+    await rig.engine.exec_create(handle, Command(id="e", argv=["cat"]))
+    channel = await rig.engine.exec_start(handle, "e")
+    data, sent, arrived = os.urandom(8_000_000), 0, 0
+    out, code = b"", None
+    async with asyncio.timeout(60):
+        while code is None:
+            while sent < len(data) and sent - arrived < WINDOW:
+                await channel.send(Frame(Kind.STDIN, sent, data[sent : sent + 100_000]))
+                sent = min(sent + 100_000, len(data))
+                if sent == len(data):
+                    await channel.send(Frame(Kind.EOF, sent, b""))
+            frame = await channel.receive()
+            assert frame is not None
+            match frame.kind:
+                case Kind.ACK:
+                    arrived = frame.offset
+                case Kind.STDOUT:
+                    out += frame.data
+                    await channel.send(Frame(Kind.ACK, len(out), b""))
+                case Kind.EXIT:
+                    code = json.loads(frame.data)["exit_code"]
+
+    assert out == data
+    assert code == 0
     await channel.close()
 
 
