@@ -334,19 +334,18 @@ class _Lane:
             capacity = self._clusters.capacity(self._name)
             task = task_of(record, folder=folder, capacity=capacity, passed_config=config)
             handle = json.loads(json.dumps(await self._engine.start(task)))  # as it will come back from the store
-            (report,) = await self._engine.poll([handle])
         except ServerNotAvailable as exc:
             await self._cannot_start_yet(record, exc)
             raise
         except NeuroError as exc:
             sentence = str(exc)
-            if job.pass_config:
-                await self._logins.take_back(job)
             await self._change(record, lambda stored: self._failed_to_start(stored, sentence))
             return
         except OSError as exc:
             await self._cannot_start_yet(record, exc)
             raise
+        # it runs by now: an engine that cannot be asked has not failed to start it
+        (report,) = await self._engine.poll([handle])
 
         def started(stored: Record) -> Record:
             if stored.phase is not Phase.STARTING or stored.attempt != record.attempt:

@@ -37,7 +37,7 @@ def seen(record: Record, report: Report, files: Files | None, now: datetime) -> 
 
 def finished(record: Record, item: JobStatusItem) -> Record:
     """The record of a job that has come to its end."""
-    phase = Phase.DONE if record.handle is None else Phase.ENDED
+    phase = Phase.ENDED if record.handle is not None or record.job.pass_config else Phase.DONE
     return replace(record, job=step(record.job, item), phase=phase, gpus=(), not_before=None)
 
 

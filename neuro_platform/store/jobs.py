@@ -32,7 +32,7 @@ class Phase(enum.StrEnum):
     QUEUED = "queued"  # waits for its turn; the engine has not been asked for the next attempt
     STARTING = "starting"  # the engine has been asked, or is about to be: it may run or not
     STARTED = "started"  # the engine's handle is stored
-    ENDED = "ended"  # finished for users; the engine has still to forget it
+    ENDED = "ended"  # finished for users; the engine has still to forget it, the job's login to be taken back
     DONE = "done"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +16,7 @@ import pytest
 from neuro_platform.engines.base import Capacity, Handle, Report, State, Task
 from neuro_platform.engines.fake import FakeEngine
 from neuro_platform.settings import EngineSettings, Settings
-from neuro_sdk.errors import IllegalArgumentError, ServerNotAvailable
+from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, ServerNotAvailable
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from tests.conftest import Platform, running_platform
 from tests.platform.orders import Clock, explicit, order
@@ -364,6 +366,42 @@ class TestRestart:
         assert (await look(platform, job)).status is JobStatus.CANCELLED
 
 
+class TestPassedLogin:
+    async def test_it_ends_with_a_job_that_is_killed_between_two_runs(self, platform: Platform) -> None:
+        platform.engine.will(exit_code=1)
+        job = await look(platform, await submit(platform, order(pass_config=True, restart_policy="always")))
+        token = passed_token(platform.engine.started[0])
+        assert (await platform.parts.auth.authenticate(token)).name == platform.user.name
+
+        await platform.parts.jobs.kill(platform.user, job.id)
+
+        assert (await look(platform, job)).status is JobStatus.CANCELLED
+        with pytest.raises(AuthenticationError, match="revoked"):
+            await platform.parts.auth.authenticate(token)
+
+    async def test_it_ends_with_a_job_that_is_killed_before_it_could_start(self, platform: Platform) -> None:
+        platform.engine.will(fail_start=ServerNotAvailable("The engine is away"))
+        job = await look(platform, await submit(platform, order(pass_config=True)))
+        token = await platform.parts.auth.job_token(platform.user, job.id)
+
+        await platform.parts.jobs.kill(platform.user, job.id)
+        await until(platform, job, JobStatus.CANCELLED)
+
+        with pytest.raises(AuthenticationError, match="revoked"):
+            await use_until_refused(platform, token)
+
+
+async def use_until_refused(platform: Platform, token: str) -> None:
+    async with asyncio.timeout(20):
+        while await platform.parts.auth.authenticate(token):
+            await asyncio.sleep(0.01)
+
+
+def passed_token(task: Task) -> str:
+    token: str = json.loads(base64.b64decode(task.env["NEURO_PASSED_CONFIG"]))["token"]
+    return token
+
+
 class TestEngineTrouble:
     async def test_what_an_engine_will_never_start_fails_at_once(self, platform: Platform) -> None:
         platform.engine.will(fail_start=IllegalArgumentError("This node has no such image"))
@@ -408,6 +446,21 @@ class TestEngineTrouble:
         platform.engine.will()
 
         assert (await look(platform, await submit(platform))).status is JobStatus.SUCCEEDED
+
+    async def test_what_was_started_but_cannot_be_asked_after_has_not_failed(self, tmp_path: Path) -> None:
+        engine = Moody()
+        async with running_platform(tmp_path, {"local": engine}) as platform:
+            engine.will(hold=True)
+            engine.deaf = True
+            job = await submit(platform)
+            await engine.until_asked()
+            await platform.parts.jobs.kill(platform.user, job.id)
+            await engine.until_asked()
+            engine.deaf = False
+
+            await until(platform, job, JobStatus.CANCELLED)
+
+            assert engine.stopped == [(f"{job.id}.1", 10.0)]
 
     async def test_an_engine_that_cannot_be_asked_is_asked_again(self, tmp_path: Path) -> None:
         engine = Moody()
@@ -512,7 +565,17 @@ class Moody(FakeEngine):
 
     deaf = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def until_asked(self) -> None:
+        self.asked.clear()
+        async with asyncio.timeout(20):
+            await self.asked.wait()
+
     async def poll(self, handles: Sequence[Handle]) -> Sequence[Report]:
+        self.asked.set()
         if self.deaf:
             raise ServerNotAvailable("The engine does not answer")
         return await super().poll(handles)
