@@ -15,7 +15,7 @@ from neuro_sdk._listing import Listing
 from neuro_sdk._private import NoPublicConstructor
 from neuro_sdk.attach import Streams
 from neuro_sdk.config import Config
-from neuro_sdk.errors import IllegalArgumentError, NDJSONError
+from neuro_sdk.errors import IllegalArgumentError, NDJSONError, ResourceNotFound
 from neuro_sdk.parser import Parser
 from neuro_sdk.wire.codec import ImageReader, Model, decode, load, replace, to_plain
 from neuro_sdk.wire.images import RemoteImage
@@ -214,7 +214,8 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
     async def resolve(self, job: str) -> str:
         """The id of a job that is given by id, by name or by ``job:`` URI; of several with a name, the newest.
 
-        A name that is not found is returned as it is: the platform may know better, or says that there is none.
+        A name of ours that is not found is returned as it is: the platform may know better, or says that there is none.
+        One of another user or cluster raises ResourceNotFound, for the name alone would be taken for ours.
         """
         if is_job_id(job):
             return job
@@ -231,6 +232,8 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
         async with found:
             async for description in found:
                 return description.id
+        if (owner, cluster) != (self._config.username, self._config.cluster_name):
+            raise ResourceNotFound(f"No job {name!r} of {owner} on the cluster {cluster}")
         return name
 
     def _list(

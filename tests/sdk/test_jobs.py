@@ -596,6 +596,16 @@ async def test_a_name_that_is_not_found_is_returned(client: Client, foreign: For
     assert await client.jobs.resolve("train") == "train"
 
 
+@pytest.mark.parametrize("job", ["job:/bob/train", "job://another/user/train"])
+async def test_a_name_of_others_that_is_not_found_is_never_taken_for_ours(
+    client: Client, foreign: Foreign, job: str
+) -> None:
+    foreign.answers["GET /api/v1/jobs"] = lambda _: ndjson()
+
+    with pytest.raises(ResourceNotFound, match="No job 'train' of"):
+        await client.jobs.resolve(job)
+
+
 @pytest.mark.parametrize("job", ["", "a/b", "job:", "job://default/user", "job:/user/a/b", "job:a?b"])
 async def test_what_names_no_job(client: Client, foreign: Foreign, job: str) -> None:
     with pytest.raises(IllegalArgumentError):
