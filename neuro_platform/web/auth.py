@@ -31,6 +31,7 @@ from neuro_sdk.errors import AuthenticationError
 
 routes = web.RouteTableDef()
 
+_FORM_BYTES: Final = 64 * 1024  # anybody may send a form, and to take apart megabytes of one holds up all others
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _STALE: Final = "This page was open for too long, or your browser refuses cookies. Please try again."
 _ASKS: Final = Html("The <code>neuro</code> command on your machine asks to work in your name.")
@@ -280,7 +281,8 @@ async def _form(request: web.Request) -> Mapping[str, str]:
         raise OAuthError("invalid_request", "The body must be a form, application/x-www-form-urlencoded")
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            form = await request.post()
+            # a clone, because there is no other way to choose its limit
+            form = await request.clone(client_max_size=_FORM_BYTES).post()
     except TimeoutError as exc:
         raise web.HTTPRequestTimeout(text="The request's body did not arrive in time") from exc
     except (UnicodeDecodeError, LookupError) as exc:

@@ -412,6 +412,15 @@ async def test_a_body_that_is_no_form_is_refused(door: Door, body: bytes, conten
             assert (response.status, document["error"]) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize("path", ["oauth/token", "oauth/revoke", "logout"])
+async def test_a_form_is_small(door: Door, path: str) -> None:
+    form = "&".join(f"m{n}=" for n in range(20_000))
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    async with door.browser.post(door.url / path, data=form, headers=headers) as answer:
+        assert answer.status == 413
+
+
 async def test_grants_are_never_cached(door: Door) -> None:
     key = (door.data / "local.key").read_text()
     form = {"grant_type": "urn:neuro:grant:local", "local_key": key}
