@@ -62,11 +62,11 @@ $(VENV)/bin/python:
 	.ci/venv $(VENV)
 
 $(VENV)/.platform: $(VENV)/bin/python setup.cfg setup.py
-	$(BIN)/python -m pip install -q -e '.[platform]'
+	$(BIN)/python -m pip install -q --config-settings editable_mode=compat -e '.[platform]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python setup.cfg setup.py
-	$(BIN)/python -m pip install -q -e '.[platform,dev]'
+	$(BIN)/python -m pip install -q --config-settings editable_mode=compat -e '.[platform,dev]'
 	@touch $(VENV)/.platform $@
 
 .PHONY: help test demo unit e2e lint format types bench completions docs dist venv dev system clean

@@ -119,9 +119,9 @@ def test_without_a_display_it_says_so_and_goes_on_headless(place: Place, shared:
     child.expect("(?i)code")
 
 
-def test_a_wrong_password_says_so_and_five_slow_down(shared: Place, place: Place, terminal: Terminal) -> None:
-    shared.ok("platform", "user", "add", "mallory", input=PASSWORD + "\n")
-    child = terminal.run("login", "--headless", shared.url)
+def test_a_wrong_password_says_so_and_five_slow_down(own: Place, terminal: Terminal) -> None:
+    own.ok("platform", "user", "add", "mallory", input=PASSWORD + "\n")
+    child = terminal.run("login", "--headless", own.url)
     child.expect(r"(http://\S+/authorize\S+)")
 
     said = []
