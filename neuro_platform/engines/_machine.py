@@ -64,18 +64,16 @@ def default_runtime_dir() -> Path:
 
 
 def end_leftovers(started: Mapping[str, object]) -> None:
-    """Kill what a task without supervisor left in its session: no process may go on that nobody looks after.
+    """Kill what a task without supervisor left behind: no process may go on that nobody looks after.
 
-    A session's number can be taken by somebody else in time, so a process must also carry the job's mark.
+    Told by the job's mark alone: second commands and daemons have sessions of their own, and nobody adopts them now.
     """
-    session, start_time, mark = started.get("pid"), started.get("start_time"), str(started.get("mark") or "")
-    if not isinstance(session, int) or not isinstance(start_time, int) or not mark:
+    start_time, mark = started.get("start_time"), str(started.get("mark") or "")
+    if not isinstance(start_time, int) or not mark or started.get("boot_id") != system.boot_id():
         return
-    if started.get("boot_id") != system.boot_id():
-        return
-    for pid in system.session(session, since=start_time):
+    for pid in system.processes(since=start_time):
         with contextlib.suppress(OSError):
-            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if pid != os.getpid() and mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 os.kill(pid, signal.SIGKILL)
 
 

@@ -9,10 +9,13 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from neuro_platform.engines._sockets import ask
 from neuro_platform.engines._watch import alive
 from neuro_platform.engines.base import Command, Handle, Task
 from neuro_platform.engines.local import LocalEngine
+from neuro_sdk.errors import NeuroError
 from tests.platform.engines.contract import Does, Rig, until
 
 _PROGRAM = """
@@ -90,10 +93,7 @@ class LocalRig(Rig):
         await self.engine.close()
         for folder in self.folder.glob("jobs/*"):
             if alive(folder) and (folder / "started").exists():
-                supervisor = json.loads((folder / "started").read_bytes())["supervisor"]
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(supervisor, signal.SIGKILL)
-                await until(lambda folder=folder: not alive(folder))  # type: ignore[misc]
+                await _end(folder, json.loads((folder / "started").read_bytes()))
 
     def _argv(self, does: Does) -> list[str]:
         number = next(self._numbers)
@@ -112,6 +112,16 @@ class LocalRig(Rig):
         for name, word in words.items():
             program = program.replace(f"${name}", word)
         return ["sh", "-c", program]
+
+
+async def _end(folder: Path, started: Mapping[str, Any]) -> None:
+    # asked first: what is below a supervisor that is killed lives on
+    with contextlib.suppress(OSError, NeuroError):
+        await ask(started["socket"], {"op": "stop", "grace": 0})
+        await until(lambda: (folder / "exit").exists() or not alive(folder))
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(started["supervisor"], signal.SIGKILL)
+    await until(lambda: not alive(folder))
 
 
 def gone(pid: int) -> bool:

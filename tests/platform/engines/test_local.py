@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -300,19 +301,19 @@ async def test_a_shell_at_a_terminal_ends_when_asked(rig: LocalRig) -> None:
 
 @linux_only
 async def test_a_killed_supervisor_leaves_no_runaway(rig: LocalRig) -> None:
-    script = "sh -c 'echo $$; exec sleep 1000' & wait"
-    handle = await rig.engine.start(rig.run("sh", "-c", script, env={"NEURO_JOB_ID": "job-1"}))
-    await until(lambda: read_log(handle).endswith(b"\n"))
-    below, program = int(read_log(handle)), rig.started(handle)["pid"]
+    script = "sh -c 'echo $$; exec sleep 1000' & setsid sh -c 'echo $$; exec sleep 1000' & wait"
+    handle = await rig.engine.start(rig.run("sh", "-c", script, env={"NEURO_JOB_ID": str(uuid.uuid4())}))
+    await until(lambda: read_log(handle).count(b"\n") == 2)
+    below, program = [int(line) for line in read_log(handle).split()], rig.started(handle)["pid"]
     await rig.lose(handle)
 
     assert (await rig.report(handle)).state is State.LOST
-    await until(lambda: gone(program) and gone(below))
+    await until(lambda: all(gone(pid) for pid in [program, *below]))
 
 
 @linux_only
 async def test_leftovers_are_only_ended_when_they_are_surely_the_jobs(rig: LocalRig) -> None:
-    handle = await rig.engine.start(rig.run("sleep", "1000", env={"NEURO_JOB_ID": "job-1"}))
+    handle = await rig.engine.start(rig.run("sleep", "1000", env={"NEURO_JOB_ID": str(uuid.uuid4())}))
     started = dict(rig.started(handle))
     for change in (
         {"mark": "NEURO_JOB_ID=job-2"},
