@@ -18,12 +18,14 @@ from yarl import URL
 from neuro_platform.engines.base import Engine
 from neuro_platform.engines.fake import FakeEngine
 from neuro_platform.engines.local import LocalEngine
+from neuro_platform.services.jobs import Filter
 from neuro_platform.settings import Settings
 from neuro_sdk import Client, Factory, JobDescription, JobStatus
 from neuro_sdk._streams import Broken, Patience
 from neuro_sdk.attach import StdStream
 from neuro_sdk.errors import AuthenticationError, NotSupportedError, ResourceNotFound, StreamLost
 from neuro_sdk.wire.frames import WINDOW
+from neuro_sdk.wire.jobs import read_job
 from tests.conftest import Platform, running_platform
 from tests.cutting import CuttingProxy
 
@@ -71,6 +73,17 @@ async def local(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Asy
     """Real programs of this machine."""
     async with place(tmp_path, LocalEngine(runtime_dir=tmp_path_factory.mktemp("run"))) as made:
         yield made
+        await end_jobs(made.platform)
+
+
+async def end_jobs(platform: Platform) -> None:
+    """Stop whatever a test left running: jobs outlive their platform."""
+    jobs, active = platform.parts.jobs, Filter(statuses=list(JobStatus.active_items()))
+    async with asyncio.timeout(SECONDS):
+        while found := [read_job(document) async for page in jobs.list(platform.user, active) for document in page]:
+            for job in found:
+                await jobs.kill(platform.user, job.id)
+            await jobs.wait_change(found[0].id, found[0], 1)
 
 
 @pytest.fixture
