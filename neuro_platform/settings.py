@@ -29,6 +29,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,6 +159,10 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _check(settings: Settings) -> None:
     if settings.port is not None and not 0 <= settings.port <= 65535:
         raise PlatformError(f"The port must be between 0 and 65535, not {settings.port}")
+    if settings.public_url is not None and not _is_address(settings.public_url):
+        raise PlatformError(
+            f"The public_url must be an address such as https://neuro.example, not {settings.public_url!r}"
+        )
     if not settings.engines:
         raise PlatformError(f"{settings.data / FILE} names no engine: at least one is needed")
     for name, engine in settings.engines.items():
@@ -165,6 +170,30 @@ def _check(settings: Settings) -> None:
             CLUSTER_NAME.check(name)
         except IllegalArgumentError as exc:
             raise PlatformError(f"{settings.data / FILE}: {exc}") from exc
-        names = [preset.name for preset in engine.presets]
-        if len(set(names)) != len(names):
-            raise PlatformError(f"{settings.data / FILE}: two presets of engine {name!r} have the same name")
+        if problem := _problem_of(engine):
+            raise PlatformError(f"{settings.data / FILE}: the engine {name!r} {problem}")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        url = URL(text)
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
+
+
+def _problem_of(engine: EngineSettings) -> str | None:
+    names = [preset.name for preset in engine.presets]
+    if len(set(names)) != len(names):
+        return "has two presets with the same name"
+    amounts = [engine, *engine.presets]
+    if any(amount is not None and not amount > 0 for has in amounts for amount in (has.cpu, has.memory_mb)):
+        return "or a preset of it has a cpu or memory_mb that is not above 0"
+    if any(amount is not None and not amount >= 0 for amount in (engine.grace, *(has.gpu for has in amounts))):
+        return "or a preset of it has a grace or gpu that is below 0"
+    for preset in engine.presets:
+        try:
+            Decimal(preset.credits_per_hour)
+        except InvalidOperation:
+            return f"has a preset with credits_per_hour = {preset.credits_per_hour!r}, which is no number"
+    return None

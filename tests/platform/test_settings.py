@@ -70,6 +70,12 @@ def test_engines_and_their_presets(tmp_path: Path) -> None:
         ("[engines.abc]\ncpus = 1", "unknown field `cpus`"),
         ('[[engines.abc.presets]]\nname="a"\ncpu=1\nmemory_mb=1\n[[engines.abc.presets]]\nname="a"\ncpu=1\nmemory_mb=1',
          "same name"),
+        ('[[engines.abc.presets]]\nname="a"\ncpu=0\nmemory_mb=1', "not above 0"),
+        ('[[engines.abc.presets]]\nname="a"\ncpu=1\nmemory_mb=1\ngpu=-1', "below 0"),
+        ('[[engines.abc.presets]]\nname="a"\ncpu=1\nmemory_mb=1\ncredits_per_hour="x"', "credits_per_hour = 'x'"),
+        ("[engines.abc]\nmemory_mb = 0", "not above 0"),
+        ("[engines.abc]\ngrace = -1.0", "below 0"),
+        ('public_url = "neuro.example"', "must be an address"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, sentence: str) -> None:
@@ -79,7 +85,7 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, sentence: str
         load_settings(tmp_path, environ={})
 
     assert "\n" not in str(caught.value)
-    assert "platform.toml" in str(caught.value) or "port" in str(caught.value)
+    assert any(place in str(caught.value) for place in ("platform.toml", "port", "public_url"))
 
 
 def test_a_port_in_the_environment_must_be_one(tmp_path: Path) -> None:
