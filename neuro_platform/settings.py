@@ -186,7 +186,7 @@ def _problem_of(engine: EngineSettings) -> str | None:
     names = [preset.name for preset in engine.presets]
     if len(set(names)) != len(names):
         return "has two presets with the same name"
-    amounts = [engine, *engine.presets]
+    amounts: list[EngineSettings | PresetSettings] = [engine, *engine.presets]
     if any(amount is not None and not amount > 0 for has in amounts for amount in (has.cpu, has.memory_mb)):
         return "or a preset of it has a cpu or memory_mb that is not above 0"
     if any(amount is not None and not amount >= 0 for amount in (engine.grace, *(has.gpu for has in amounts))):
