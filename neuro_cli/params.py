@@ -110,11 +110,11 @@ class Moment(_Text):
         if isinstance(value, datetime):
             return value
         age = parse_duration(str(value))
-        if age is not None:
-            return datetime.now().astimezone() - timedelta(seconds=age)
         try:
+            if age is not None:
+                return datetime.now().astimezone() - timedelta(seconds=age)
             return datetime.fromisoformat(str(value)).astimezone()
-        except ValueError:
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither a date such as 2026-01-31 nor an age such as 1d2h", param, ctx)
 
 
