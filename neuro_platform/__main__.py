@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: do not try again at exit
         return OK
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):  # the latter for Ctrl-D where a password is asked for
         return INTERRUPTED
 
 
@@ -113,9 +114,10 @@ def _logs(options: argparse.Namespace, folder: Folder) -> int:
         if not options.follow:
             return OK
         time.sleep(0.2)
-        if folder.log.stat().st_ino != os.fstat(file.fileno()).st_ino:
-            out.write(file.read())
-            file = folder.log.open("rb")  # the old one was full
+        with suppress(FileNotFoundError):  # for a moment, when the old one was full
+            if folder.log.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                out.write(file.read())
+                file = folder.log.open("rb")
 
 
 def _admin(name: str) -> Callable[[argparse.Namespace, Folder], int]:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
+from neuro_platform.__main__ import main
 from neuro_platform.daemon import Folder, describe, running, started, taken_lock
 
 
@@ -286,7 +288,36 @@ def test_the_log_can_be_read(shell: Shell) -> None:
     assert following.returncode == 130
 
 
+def test_following_the_log_goes_on_through_a_change_of_files(shell: Shell) -> None:
+    log = shell.data / "server.log"
+    shell.data.mkdir(exist_ok=True)
+    log.write_text("one\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "neuro_platform", "logs", "-f", "--data", str(shell.data)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == "one\n"
+        log.rename(log.with_suffix(".log.1"))
+        time.sleep(0.5)  # it looks every 0.2 s, and finds none
+        log.write_text("two\n")
+        assert following.stdout.readline() == "two\n"
+        following.send_signal(signal.SIGINT)
+    assert following.returncode == 130
+
+
 class TestAdmin:
+    def test_a_password_that_is_not_given(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def nothing(_prompt: str) -> str:
+            raise EOFError
+
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("getpass.getpass", nothing)
+
+        assert main(["user", "add", "alice", "--data", str(tmp_path)]) == 130
+
     def test_users(self, shell: Shell) -> None:
         assert shell("user", "add", "alice", stdin="correct horse battery\n").code == 0
         assert shell("user", "ls").out == "alice\n"
