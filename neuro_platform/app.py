@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from aiohttp import web
 
@@ -55,7 +56,7 @@ async def open_platform(
         database = await open_database(settings)
         stack.push_async_callback(database.close)
         auth_service = Auth(database, keys=settings.keys)
-        chosen = engines or {name: _engine(name, engine) for name, engine in settings.engines.items()}
+        chosen = engines or {name: _engine(name, engine, settings.data) for name, engine in settings.engines.items()}
         clusters = Clusters(chosen, settings.engines)
         stack.push_async_callback(clusters.close)
         await clusters.open()
@@ -103,11 +104,12 @@ async def serve(platform: Platform, listening: socket.socket) -> AsyncIterator[N
         await runner.cleanup()
 
 
-def _engine(name: str, settings: EngineSettings) -> Engine:
+def _engine(name: str, settings: EngineSettings, data: Path) -> Engine:
     match settings.kind:
         case "local":
             from neuro_platform.engines.local import LocalEngine
 
-            return LocalEngine()
+            # not the user's runtime folder: that goes when the user logs out, and the platform and its jobs stay
+            return LocalEngine(runtime_dir=data / "run")
         case _:
             raise PlatformError(f"The engine {name!r} is of an unknown kind {settings.kind!r}; there is 'local'")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -48,11 +49,11 @@ class LocalEngine:
         self._watches: dict[str, Watch] = {}
 
     async def open(self) -> None:
-        if len(os.fsencode(self._runtime_dir / _socket_name("", Path()))) > _SOCKET_PATH:
-            self._runtime_dir = _machine.default_runtime_dir()
         self._capacity = await asyncio.to_thread(_machine.capacity)
         try:
-            private_folder(str(self._runtime_dir))
+            if not _takes_sockets(self._runtime_dir):
+                self._runtime_dir = _machine.default_runtime_dir()
+                private_folder(str(self._runtime_dir))
         except OSError as exc:
             raise ServerNotAvailable(f"Cannot keep sockets in {self._runtime_dir}: {exc}") from exc
 
@@ -145,8 +146,8 @@ class LocalEngine:
             if (task.folder / "started").exists():
                 (task.folder / "task").unlink(missing_ok=True)  # ours came too late, and it has secrets
                 # a record that a power failure has emptied still says that the task must not be started again
-                socket = (records.read(task.folder / "started") or {}).get("socket", own)
-                return {"engine": self.name, "task": task.id, "folder": str(task.folder), "socket": socket}
+                path = (records.read(task.folder / "started") or {}).get("socket", own)
+                return {"engine": self.name, "task": task.id, "folder": str(task.folder), "socket": path}
             self._write_task(task, own)
             answer = _spawn(task.folder)
             if "error" in answer:
@@ -156,7 +157,7 @@ class LocalEngine:
             if "busy" in answer:
                 time.sleep(0.01)
 
-    def _write_task(self, task: Task, socket: str) -> None:
+    def _write_task(self, task: Task, socket_path: str) -> None:
         gpus = self._capacity.gpu if self._capacity else 0
         env = _machine.environment(task, gpus=gpus)
         document = {
@@ -167,7 +168,7 @@ class LocalEngine:
             "umask": self._umask,
             "tty": task.tty,
             "stdin": task.stdin,
-            "socket": socket,
+            "socket": socket_path,
             "mark": _machine.mark(env),
         }
         with tempfile.NamedTemporaryFile("w", dir=task.folder, prefix="task.", delete=False) as file:
@@ -244,6 +245,22 @@ def _unreachable(handle: Handle) -> ResourceNotFound | ServerNotAvailable:
     if alive(folder) and not Files(folder).exit.exists():  # else it is about to go, and took no leave
         return ServerNotAvailable("The job runs, but cannot be reached now; try again in a minute")
     return ResourceNotFound("The job does not run")
+
+
+def _takes_sockets(folder: Path) -> bool:
+    """Whether sockets can be made there: the path may be too long, and not every file system has them."""
+    path = folder / _socket_name("", Path())
+    if len(os.fsencode(path)) > _SOCKET_PATH:
+        return False
+    private_folder(str(folder))
+    path.unlink(missing_ok=True)
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+        try:
+            probe.bind(str(path))
+        except OSError:
+            return False
+    path.unlink()
+    return True
 
 
 def _socket_name(task_id: str, folder: Path) -> str:

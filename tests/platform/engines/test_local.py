@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from neuro_platform.app import open_platform
 from neuro_platform.engines import _machine
 from neuro_platform.engines._watch import alive
 from neuro_platform.engines.base import Command, Handle, Report, State, Task
 from neuro_platform.engines.local import LocalEngine
 from neuro_platform.engines.supervisor.loop import Loop
 from neuro_platform.engines.supervisor.server import Server
+from neuro_platform.settings import Settings
 from neuro_sdk.errors import IllegalArgumentError, ServerNotAvailable
 from neuro_sdk.wire.frames import WINDOW, Frame, Kind
 from tests.platform.engines.contract import Contract, Does, ack, count, drain, errors_in, read_log, until
@@ -471,6 +474,24 @@ async def test_a_folder_of_sockets_that_others_can_enter_is_closed_to_them(tmp_p
     await LocalEngine(runtime_dir=tmp_path / "run").open()
 
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+
+
+async def test_jobs_stay_within_reach_when_the_users_runtime_folder_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xdg").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
+    async with open_platform(Settings(data=tmp_path)) as platform:
+        user = await platform.auth.local_user()
+        shutil.rmtree(tmp_path / "xdg")
+        (tmp_path / "xdg").write_text("a folder that cannot be made")
+
+        job = await platform.jobs.submit(user, {"image": "host", "command": "true"})
+        async with asyncio.timeout(20):
+            while not job.status.is_finished:
+                job = await platform.jobs.wait_change(job.id, job, 20)
+
+    assert job.history.exit_code == 0
 
 
 async def test_a_path_too_long_for_a_socket_is_not_used(rig: LocalRig, tmp_path: Path) -> None:
