@@ -102,17 +102,25 @@ def logs(bench: Workbench) -> list[Line]:
     curl = ["curl", "-sSf", "-H", f"Authorization: Bearer {token}", url]
 
     both = pair([NEURO, "logs", "bench-log"], curl, bench.env, rounds=5, discard=True)
-    short = run([NEURO, "logs", "bench-short"], bench.env, discard=True)
+    short = [run([NEURO, "logs", "bench-short"], bench.env, discard=True) for _ in range(5)]
 
     ours, floor = (LOG_SIZE / 1e6 / seconds for seconds in (both.our(wall), both.floors(wall)))
     speed = 1 / both.ratio(wall)
-    growth = both.our(memory) / short.memory
+    peak = median(memory(cost) for cost in short)
+    growth = both.our(memory) / peak
+    bare = both.our(wall) - median(wall(cost) for cost in short)
     return [
         Line("neuro logs of 200 MB", f"{ours:.0f} MB/s", f"{floor:.0f} MB/s", speed, ">= 0.5", speed >= 0.5),
         Line(
+            "  what is left without a short log's time",
+            f"{LOG_SIZE / 1e6 / bare:.0f} MB/s",
+            f"{floor:.0f} MB/s",
+            both.floors(wall) / bare,
+        ),
+        Line(
             "  its memory, beside that of a short log",
             mb(both.our(memory)),
-            mb(short.memory),
+            mb(peak),
             growth,
             "<= 1.10",
             growth <= 1.10,

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes.util import find_library
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -26,6 +27,9 @@ ARGUMENTS = [
 @contextmanager
 def open_page(address: str) -> Iterator[Page]:
     """A new browser, without memory, at the address."""
+    assert sys.platform != "linux" or find_library("atomic"), (
+        "The browser's driver needs a library: apt install libatomic1"
+    )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=need("chromium"), args=ARGUMENTS)
         try:
