@@ -27,9 +27,8 @@ ARGUMENTS = [
 @contextmanager
 def open_page(address: str) -> Iterator[Page]:
     """A new browser, without memory, at the address."""
-    assert sys.platform != "linux" or find_library("atomic"), (
-        "The browser's driver needs a library: apt install libatomic1"
-    )
+    if sys.platform == "linux":
+        assert find_library("atomic"), "The browser's driver needs a library: apt install libatomic1"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=need("chromium"), args=ARGUMENTS)
         try:
