@@ -32,6 +32,7 @@ from neuro_sdk.errors import (
     ServerNotAvailable,
 )
 from neuro_sdk.wire.codec import decode, encode, load
+from neuro_sdk.wire.names import is_utf8
 
 T = TypeVar("T")
 
@@ -157,6 +158,7 @@ class Core:
 
         ``repeat`` asks again for some seconds while no answer begins; what breaks later is the caller's.
         """
+        _check(params)
         sent = {**self._trace_headers(), **await self._authorization(url), **(headers or {})}
         data = None
         if json is not None:
@@ -223,6 +225,14 @@ class Core:
     def _trace_headers(self) -> dict[str, str]:
         trace, span = self._trace_id or gen_trace_id(), os.urandom(8).hex()
         return {"b3": f"{trace}-{span}", "sentry-trace": f"{trace}-{span}-{self._sampled}"}
+
+
+def _check(params: Params | None) -> None:
+    """Refuse what a URL would silently leave out: a filter that became empty may let everything through."""
+    pairs = params.items() if isinstance(params, Mapping) else () if isinstance(params, str) else params or ()
+    for name, value in pairs:
+        if not is_utf8(value):
+            raise IllegalArgumentError(f"Only UTF-8 can be sent to the platform, and {name} {value!r} is not")
 
 
 class _Again:

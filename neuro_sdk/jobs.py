@@ -34,7 +34,7 @@ from neuro_sdk.wire.jobs import (
     job_from_plain,
     read_job,
 )
-from neuro_sdk.wire.names import is_job_id
+from neuro_sdk.wire.names import is_job_id, is_utf8
 
 
 class _Tags(Model, frozen=True):
@@ -219,6 +219,8 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
         """
         if is_job_id(job):
             return job
+        if not is_utf8(job):
+            raise IllegalArgumentError(f"{job!r} is neither the id nor the name of a job")
         name, owner, cluster = job, self._config.username, self._config.cluster_name
         if job.startswith("job:"):
             url = self._parse.uri(job, "job")
@@ -231,7 +233,8 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
         found = self._list(name=_segment(name), owners=(owner,), reverse=True, limit=1, cluster_name=cluster)
         async with found:
             async for description in found:
-                return description.id
+                if description.name == name:  # a platform may know no such filter, and the wrong job may be killed
+                    return description.id
         if (owner, cluster) != (self._config.username, self._config.cluster_name):
             raise ResourceNotFound(f"No job {name!r} of {owner} on the cluster {cluster}")
         return name
@@ -315,7 +318,7 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
 
 def _segment(job: str) -> str:
     """An id or a name as part of a path; what would lead elsewhere is refused."""
-    if not job or job in (".", "..") or "/" in job:
+    if not job or job in (".", "..") or "/" in job or not is_utf8(job):
         raise IllegalArgumentError(f"{job!r} is neither the id nor the name of a job")
     return job
 

@@ -26,8 +26,11 @@ ImageReader = Callable[[str], RemoteImage]
 
 
 def encode(value: object) -> bytes:
-    """Write a model, or anything made of models and plain values, as compact JSON."""
-    return msgspec.json.encode(value, enc_hook=_to_plain)
+    """Write a model, or anything made of models and plain values, as compact JSON; all text must be UTF-8."""
+    try:
+        return msgspec.json.encode(value, enc_hook=_to_plain)
+    except UnicodeEncodeError as exc:
+        raise IllegalArgumentError(f"Only UTF-8 can be sent to the platform, and {exc.object[:80]!r} is not") from exc
 
 
 def to_plain(value: object) -> Any:  # Any: JSON has no narrower type

@@ -42,6 +42,11 @@ TAG: Final = Rule("tag", re.compile(r"\S+"), 1, 256, "characters without blanks"
 TAGS_PER_JOB: Final = 16
 
 
+def is_utf8(text: str) -> bool:
+    """Whether the text can be sent: bytes of a command line that are no UTF-8 cannot, and URLs drop them unasked."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def is_job_id(text: str) -> bool:
     """Whether the text has the form of a job id, so that no look-up by name is needed."""
     return JOB_ID.fullmatch(text) is not None

@@ -579,6 +579,8 @@ async def test_an_id_needs_no_look_up(client: Client, foreign: Foreign, job: str
     ],
 )
 async def test_a_name_is_looked_up(client: Client, foreign: Foreign, job: str, owner: str, cluster: str) -> None:
+    foreign.answers["GET /api/v1/jobs"] = lambda _: ndjson(job_document(name="train"))
+
     assert await client.jobs.resolve(job) == JOB_ID
 
     assert foreign.seen[0].query == {
@@ -588,6 +590,40 @@ async def test_a_name_is_looked_up(client: Client, foreign: Foreign, job: str, o
         "limit": ["1"],
         "cluster_name": [cluster],
     }
+
+
+async def test_a_job_of_another_name_is_never_taken_for_the_one_that_was_asked_for(client: Client) -> None:
+    assert await client.jobs.resolve("other") == "other"
+
+
+@pytest.mark.parametrize("job", ["\udcff", "train\udcff", f"{JOB_ID}\udcff", "job:train\udcff"])
+async def test_what_is_no_utf8_is_never_cut_to_the_name_of_another_job(
+    client: Client, foreign: Foreign, job: str
+) -> None:
+    for call in (client.jobs.resolve, client.jobs.status, client.jobs.kill):
+        with pytest.raises(IllegalArgumentError, match="neither the id nor the name of a job"):
+            await call(job)
+
+    assert foreign.seen == []
+
+
+@pytest.mark.parametrize("filter_", [{"name": "\udcff"}, {"owners": ["\udcff"]}, {"tags": ["a", "b\udcff"]}])
+async def test_a_filter_that_cannot_be_sent_lists_nothing(
+    client: Client, foreign: Foreign, filter_: dict[str, Any]
+) -> None:
+    with pytest.raises(IllegalArgumentError, match="Only UTF-8 can be sent"):
+        await client.jobs.list(**filter_)
+
+    assert foreign.seen == []
+
+
+async def test_text_that_is_no_utf8_is_refused(client: Client, foreign: Foreign) -> None:
+    image = client.parse.remote_image("host")
+
+    with pytest.raises(IllegalArgumentError, match="Only UTF-8 can be sent"):
+        await client.jobs.start(image=image, preset_name="cpu-small", command="echo \udcff")
+
+    assert foreign.seen == []
 
 
 async def test_a_name_that_is_not_found_is_returned(client: Client, foreign: Foreign) -> None:
