@@ -155,6 +155,7 @@ class _Lane:
             self._active[job_id] = record
         if record.phase is Phase.DONE:
             self._active.pop(job_id, None)
+            self._pauses.pop(job_id, None)
         if record.phase is not Phase.STARTED:
             self._asked.pop(job_id, None)
             self._unwatch(job_id)
@@ -178,8 +179,9 @@ class _Lane:
                 due, chosen = loop.time() + POLL, list(self._active)
             with self._surviving("asking the engine"):
                 for record, handle, report in await self._reports(chosen):
-                    if self._is_news(record, report):
-                        self._begin(record, self._take(record, handle, report))
+                    with self._surviving(record.job.id):
+                        if self._is_news(record, report):
+                            self._begin(record, self._take(record, handle, report))
 
     async def _reports(self, job_ids: Iterable[str]) -> list[tuple[Record, Handle, Report]]:
         asked = [
@@ -226,10 +228,12 @@ class _Lane:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            with self._surviving("acting"):
-                self._act()
-                self._serve_queue()
-            due = min([loop.time() + POLL, *[pause.until for pause in self._pauses.values()]])
+            for part in (self._act, self._serve_queue):
+                with self._surviving("acting"):
+                    part()
+            now = loop.time()
+            # a pause that is over is no reason to wake: its job's step is being made, or has nothing to make
+            due = min([now + POLL, *[pause.until for pause in self._pauses.values() if pause.until > now]])
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._wake.wait()
@@ -239,19 +243,23 @@ class _Lane:
         for job_id, record in list(self._active.items()):
             if job_id in self._steps or self._rests(job_id):
                 continue
-            match record:
-                case Record(phase=Phase.ENDED) | Record(phase=Phase.QUEUED, handle=dict()):
-                    self._begin(record, self._forget(record))
-                case Record(phase=Phase.QUEUED):  # and it is to stop, or it would be in the queue
-                    self._begin(record, self._change(record, lambda stored: cancelled(stored, self._now())))
-                case Record(phase=Phase.STARTING):
-                    self._begin(record, self._start(record))
-                case Record(phase=Phase.STARTED, handle=dict() as handle):
-                    self._watch(record, handle)
-                    if record.stop is not None:
-                        self._ask_to_stop(record, handle)
-                    elif self._has_outlived(record):
-                        self._begin(record, self._change(record, self._end_life))
+            with self._judging(job_id):
+                self._act_on(record)
+
+    def _act_on(self, record: Record) -> None:
+        match record:
+            case Record(phase=Phase.ENDED) | Record(phase=Phase.QUEUED, handle=dict()):
+                self._begin(record, self._forget(record))
+            case Record(phase=Phase.QUEUED):  # and it is to stop, or it would be in the queue
+                self._begin(record, self._change(record, lambda stored: cancelled(stored, self._now())))
+            case Record(phase=Phase.STARTING):
+                self._begin(record, self._start(record))
+            case Record(phase=Phase.STARTED, handle=dict() as handle):
+                self._watch(record, handle)
+                if record.stop is not None:
+                    self._ask_to_stop(record, handle)
+                elif self._has_outlived(record):
+                    self._begin(record, self._change(record, self._end_life))
 
     def _serve_queue(self) -> None:
         """Give what is free to those who are first in the queue; say to the others what they wait for."""
@@ -267,26 +275,31 @@ class _Lane:
                 return  # those behind cannot start; time-outs and sentences of so many can wait for the next round
             if room is None or job_id in self._steps or self._rests(job_id):
                 continue
-            if self._is_out_of_patience(record, now):
-                self._begin(record, self._change(record, self._give_up))
-            elif self._has_outlived(record):
-                self._begin(record, self._change(record, self._end_life))
-            elif record.not_before is None or record.not_before <= now:
-                # who waits for much is not overtaken for ever by those who ask for little
-                share = None if waiting else room.give(record.job.container.resources)
-                if share is not None:
-                    self._given[job_id] = share
-                    self._begin(record, self._place(record, share))
-                else:
-                    waiting.append(record)
+            with self._judging(job_id):
+                if self._is_out_of_patience(record, now):
+                    self._begin(record, self._change(record, self._give_up))
+                elif self._has_outlived(record):
+                    self._begin(record, self._change(record, self._end_life))
+                elif record.not_before is None or record.not_before <= now:
+                    # who waits for much is not overtaken for ever by those who ask for little
+                    share = None if waiting else room.give(record.job.container.resources)
+                    if share is not None:
+                        self._given[job_id] = share
+                        self._begin(record, self._place(record, share))
+                    else:
+                        waiting.append(record)
         if room is not None:
             self._say_why(room, waiting)
 
     def _say_why(self, room: Room, waiting: Sequence[Record]) -> None:
         if _SAYING in self._steps or self._rests(_SAYING):
             return
-        told = [(record, why_waiting(room, record.job.container.resources, n)) for n, record in enumerate(waiting)]
-        news = [(record, words) for record, words in told if record.job.summary.description != words]
+        news: list[tuple[Record, str]] = []
+        for ahead, record in enumerate(waiting):
+            with self._judging(record.job.id):
+                words = why_waiting(room, record.job.container.resources, ahead)
+                if record.job.summary.description != words:
+                    news.append((record, words))
         if news:
             self._steps[_SAYING] = asyncio.create_task(self._made(_SAYING, self._say(news[:_SHORT_QUEUE])))
 
@@ -484,6 +497,16 @@ class _Lane:
             log.warning("%s, %s: %s", self._name, what, exc)
         except Exception:
             log.exception("%s, %s: a fault of the platform", self._name, what)
+
+    @contextmanager
+    def _judging(self, job_id: str) -> Iterator[None]:
+        """Go on with the other jobs when there is no telling what one needs; that is asked again after a pause."""
+        with self._surviving(job_id):
+            try:
+                yield
+            except Exception:
+                self._pause(job_id)
+                raise
 
     def _pause(self, job_id: str) -> None:
         last = self._pauses.get(job_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import json
 import os
 import signal
@@ -15,8 +16,11 @@ import pytest
 
 from neuro_platform.engines.base import Capacity, Handle, Report, State, Task
 from neuro_platform.engines.fake import FakeEngine
+from neuro_platform.reconciler import _Lane
 from neuro_platform.settings import EngineSettings, Settings
+from neuro_platform.store.jobs import Record
 from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, ServerNotAvailable
+from neuro_sdk.wire.codec import replace
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from tests.conftest import Platform, running_platform
 from tests.platform.orders import Clock, explicit, order
@@ -40,6 +44,17 @@ async def submit(platform: Platform, document: dict[str, Any] | None = None) -> 
 async def look(platform: Platform, job: JobDescription) -> JobDescription:
     await platform.settle()
     return await platform.parts.jobs.get(platform.user, job.id)
+
+
+async def change(platform: Platform, job: JobDescription, **members: Any) -> None:
+    """Have something else stored, as an older version or a mistake could."""
+    store = platform.parts.reconciler._store
+    await store.change(job.id, lambda stored: dataclasses.replace(stored, job=replace(stored.job, **members)))
+
+
+def count_of(job_id: str, caplog: pytest.LogCaptureFixture) -> int:
+    """How often the platform has complained of a job."""
+    return sum(job_id in record.getMessage() for record in caplog.records)
 
 
 def steps(job: JobDescription) -> list[tuple[str, str]]:
@@ -447,6 +462,57 @@ class TestEngineTrouble:
 
         assert (await look(platform, await submit(platform))).status is JobStatus.SUCCEEDED
 
+    async def test_a_job_that_cannot_be_judged_holds_up_nobody_behind_it(
+        self, platform: Platform, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        platform.engine.set_capacity(Capacity(cpu=0.1, memory_mb=1000))
+        platform.engine.will(hold=True)
+        first = await look(platform, await submit(platform, explicit()))
+        odd = await submit(platform, explicit(schedule_timeout=60))
+        await change(platform, odd, schedule_timeout=1e300)  # no time span goes that far
+        platform.engine.will()
+
+        platform.engine.finish(f"{first.id}.1")
+
+        await until(platform, await submit(platform, explicit()), JobStatus.SUCCEEDED)
+        assert 0 < count_of(odd.id, caplog) < 5
+        await change(platform, odd, schedule_timeout=1e6)
+        await until(platform, odd, JobStatus.SUCCEEDED)
+
+    async def test_a_running_job_that_cannot_be_judged_holds_up_nobody(
+        self, platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        platform.engine.will(hold=True)
+        odd, other = await look(platform, await submit(platform)), await look(platform, await submit(platform))
+        outlived = _Lane._has_outlived
+
+        def fails_for_one(lane: _Lane, record: Record) -> bool:
+            if record.job.id == odd.id:
+                raise ZeroDivisionError("a bug")
+            return outlived(lane, record)
+
+        monkeypatch.setattr(_Lane, "_has_outlived", fails_for_one)
+        await platform.parts.jobs.kill(platform.user, other.id)
+
+        await until(platform, other, JobStatus.CANCELLED)
+        assert 0 < count_of(odd.id, caplog) < 5
+        platform.engine.finish(f"{odd.id}.1")
+        await until(platform, odd, JobStatus.SUCCEEDED)
+
+    async def test_a_pause_that_is_over_does_not_keep_the_platform_busy(self, tmp_path: Path) -> None:
+        engine = Stuck()
+        async with running_platform(tmp_path, {"local": engine}) as platform:
+            engine.will(fail_start=ServerNotAvailable("The engine is away"))
+            await look(platform, await submit(platform))
+            engine.stuck = True
+            await asyncio.wait_for(engine.begun.wait(), 20)
+            before = sum(os.times()[:2])
+
+            await asyncio.sleep(0.5)  # the pause before this attempt is over, and the attempt is not
+
+            busy = sum(os.times()[:2]) - before
+            assert busy < 0.3
+
     async def test_what_was_started_but_cannot_be_asked_after_has_not_failed(self, tmp_path: Path) -> None:
         engine = Moody()
         async with running_platform(tmp_path, {"local": engine}) as platform:
@@ -579,6 +645,22 @@ class Moody(FakeEngine):
         if self.deaf:
             raise ServerNotAvailable("The engine does not answer")
         return await super().poll(handles)
+
+
+class Stuck(FakeEngine):
+    """Takes very long to start a task, at times."""
+
+    stuck = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+
+    async def start(self, task: Task) -> Handle:
+        if self.stuck:
+            self.begun.set()
+            await asyncio.Event().wait()
+        return await super().start(task)
 
 
 class Silent(FakeEngine):
