@@ -38,9 +38,9 @@ async def ask(root: Root, job: str) -> Choice:
     with _terminal() as fd:
         if fd is None:
             return Choice.KILL
-        root.say_always(f"\n{job} is still there: Ctrl-C or C kills it, Ctrl-D or D detaches from it, Enter goes on")
         source = Source(fd)
-        with Terminal(fd).keys():
+        with Terminal(fd).keys():  # first: until then a Ctrl-D would be taken for the end of input
+            root.say_always(f"\n{job} is still there: Ctrl-C or C kills it, Ctrl-D or D detaches, Enter goes on")
             while key := await source.read():
                 choice = _KEYS.get(key[:1])
                 if choice is not None:
