@@ -68,6 +68,7 @@ class Root:
             ca_file=self.ca_file,
             on_lost=self.warn,
             on_resumed=self._resumed,
+            on_wait=self.warn,
         )
 
     @contextlib.asynccontextmanager

@@ -10,13 +10,14 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar, overload
 
 import aiohttp
 from yarl import URL
 
 from neuro_sdk._transport import ConnectionLost, Params, Transport, place
+from neuro_sdk._waiting import told
 from neuro_sdk.errors import (
     BY_CODE,
     AuthenticationError,
@@ -65,7 +66,7 @@ class Core:
     ``features`` are the additions to the protocol that the server announced (``wire.frames.FEATURE``, …), ``timeout``
     the deadlines of one exchange, ``patient`` the same without a limit for the next piece of a long answer.
     ``reconnect`` is for how many seconds a broken stream is resumed; ``on_lost`` gets a sentence when one breaks,
-    ``on_resumed`` is called when it goes on.
+    ``on_resumed`` is called when it goes on. What else keeps us waiting is told to the ``on_wait`` of the transport.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Core:
         self.reconnect = reconnect
         self.on_lost = on_lost
         self.on_resumed = on_resumed
+        self.on_wait = transport.on_wait
         self._transport = transport
         self._credentials = credentials
         self._trace_id = trace_id
@@ -133,14 +135,14 @@ class Core:
         ``repeat`` says that asking twice does no harm (default: for GET and HEAD); then a lost connection is tried
         again for some seconds.
         """
-        again = _Again(method in ("GET", "HEAD") if repeat is None else repeat)
-        while True:
-            try:
-                async with self.open(method, url, params=params, json=json, headers=headers) as response:
-                    body = await response.read()
-                return body if into is None else decode(body, into)
-            except aiohttp.ClientConnectionError as exc:
-                await again.after(exc)
+        with self._again(url, method in ("GET", "HEAD") if repeat is None else repeat) as again:
+            while True:
+                try:
+                    async with self.open(method, url, params=params, json=json, headers=headers) as response:
+                        body = await response.read()
+                    return body if into is None else decode(body, into)
+                except aiohttp.ClientConnectionError as exc:
+                    await again.after(exc)
 
     @contextlib.asynccontextmanager
     async def open(
@@ -164,15 +166,17 @@ class Core:
         if json is not None:
             data = encode(json)
             sent["Content-Type"] = "application/json"
-        again = _Again(repeat)
         async with contextlib.AsyncExitStack() as stack:
-            while True:
-                asking = self._transport.request(method, url, headers=sent, params=params, data=data, timeout=timeout)
-                try:
-                    response = await stack.enter_async_context(asking)
-                    break
-                except aiohttp.ClientConnectionError as exc:
-                    await again.after(exc)
+            with self._again(url, repeat) as again:
+                while True:
+                    asking = self._transport.request(
+                        method, url, headers=sent, params=params, data=data, timeout=timeout
+                    )
+                    try:
+                        response = await stack.enter_async_context(asking)
+                        break
+                    except aiohttp.ClientConnectionError as exc:
+                        await again.after(exc)
             if response.status >= 300:
                 raise await error_of(response)
             yield response
@@ -217,6 +221,11 @@ class Core:
         """Close the connections; twice does no harm."""
         await self._transport.close()
 
+    @contextlib.contextmanager
+    def _again(self, url: URL, repeat: bool) -> Iterator[_Again]:
+        with contextlib.ExitStack() as stack:
+            yield _Again(repeat, lambda: stack.enter_context(told(self.on_wait, f"{place(url)} to come back")))
+
     async def _authorization(self, url: URL) -> dict[str, str]:
         if not self._credentials.is_ours(url):
             return {}
@@ -242,8 +251,9 @@ class _Again:
     and then it refuses connections for a moment.
     """
 
-    def __init__(self, repeat: bool) -> None:
+    def __init__(self, repeat: bool, begin: Callable[[], None]) -> None:
         self._repeat = repeat
+        self._begin: Callable[[], None] | None = begin  # what happens at the first wait
         self._deadline = time.monotonic() + PATIENCE
         self._pause = 0.05
         self._was_there = False
@@ -255,6 +265,9 @@ class _Again:
             raise exc
         if time.monotonic() + self._pause > self._deadline:
             raise exc
+        if self._begin is not None:
+            self._begin()
+            self._begin = None
         await asyncio.sleep(self._pause)
         self._pause = min(self._pause * 2, 1.0)
 

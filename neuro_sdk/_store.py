@@ -15,6 +15,7 @@ from typing import Final
 
 from yarl import URL
 
+from neuro_sdk._waiting import OnWait, told
 from neuro_sdk.errors import ConfigError, IllegalArgumentError
 from neuro_sdk.wire.cluster import ServerConfig
 from neuro_sdk.wire.codec import Model, decode, encode
@@ -53,12 +54,13 @@ class Store:
     """One login in one folder.
 
     Readers need no lock: the file is only ever replaced whole. Writers hold a lock on the folder itself, so nothing is
-    left behind, and the kernel frees it when its holder dies.
+    left behind, and the kernel frees it when its holder dies. Who waits for it long is told so by ``on_wait``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, on_wait: OnWait | None = None) -> None:
         self.path = path
         self.file = path / "db"
+        self._on_wait = on_wait
 
     @property
     def is_present(self) -> bool:
@@ -143,13 +145,14 @@ class Store:
         except OSError as exc:
             raise ConfigError(f"Cannot open the config folder {self.path}: {exc.strerror}") from exc
         try:
-            while not _try_lock(folder):
-                if time.monotonic() > deadline:
-                    raise ConfigError(
-                        f"Another process has held the login in {self.path} for {patience:.0f} seconds: "
-                        "look for a neuro command that hangs"
-                    )
-                await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311
+            with told(self._on_wait, f"another process that holds the login in {self.path}, {patience:.0f} s at most"):
+                while not _try_lock(folder):
+                    if time.monotonic() > deadline:
+                        raise ConfigError(
+                            f"Another process has held the login in {self.path} for {patience:.0f} seconds: "
+                            "look for a neuro command that hangs"
+                        )
+                    await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311
             yield
         finally:
             os.close(folder)

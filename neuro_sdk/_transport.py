@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from neuro_sdk import __version__
+from neuro_sdk._waiting import ANSWERING, OnWait, told
 from neuro_sdk.errors import ConfigError
 
 DEFAULT_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_read=60, sock_connect=60)
@@ -60,7 +61,8 @@ class Transport:
     """HTTP and WebSockets without any notion of who is asking: TLS, proxies, deadlines, readable failures.
 
     Nothing is opened before the first request. ``ca_file`` adds authorities to the trusted ones; ``direct`` leaves the
-    proxies of the environment aside, which is right for a server on this very machine.
+    proxies of the environment aside, which is right for a server on this very machine. ``on_wait`` gets a sentence when
+    an answer is long in coming.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class Transport:
         ca_file: Path | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         direct: bool = False,
+        on_wait: OnWait | None = None,
     ) -> None:
         self.timeout = timeout
+        self.on_wait = on_wait
         self._ca_file = ca_file
         self._trace_configs = list(trace_configs)
         self.direct = direct
@@ -91,7 +95,7 @@ class Transport:
         timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request. Only reading follows redirects: a body may hold secrets, and does not go elsewhere."""
-        with readable(url, sending=True):
+        with readable(url, sending=True), self._told(url):
             response = await self._open_session().request(
                 method,
                 url,
@@ -118,7 +122,7 @@ class Transport:
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """Open a WebSocket; a refused handshake is ``aiohttp.WSServerHandshakeError``."""
         # The URL stays http(s):, because proxies are looked up by scheme, and nobody sets ``wss_proxy``.
-        with readable(url, sending=True):
+        with readable(url, sending=True), self._told(url):
             async with asyncio.timeout(self.timeout.sock_read):
                 socket = await self._open_session().ws_connect(
                     url, headers=headers, params=params, protocols=protocols, heartbeat=heartbeat, **self._route(url)
@@ -134,6 +138,9 @@ class Transport:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def _told(self, url: URL) -> contextlib.AbstractContextManager[None]:
+        return told(self.on_wait, f"an answer of {place(url)}", after=ANSWERING)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:

@@ -20,6 +20,7 @@ from yarl import URL
 
 from neuro_sdk._core import Core
 from neuro_sdk._streams import BROKEN, SILENCE, Broken, FramedStream, Patience, PlainStream, StdStream
+from neuro_sdk._waiting import told
 from neuro_sdk.errors import NotAPlatform, NotSupportedError, StreamLost
 from neuro_sdk.wire.frames import CONTENT_TYPE, FEATURE, SUBPROTOCOL, Kind, Unpacker, prepare_memory
 from neuro_sdk.wire.jobs import ExecInspect, JobDescription
@@ -225,20 +226,22 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
 
     async def _end_of_job(self, id: str) -> int | None:  # noqa: A002
         deadline = asyncio.get_running_loop().time() + PATIENCE
-        while True:
-            job = await self.status(id)
-            if job.status.is_finished:
-                return job.history.exit_code
-            if asyncio.get_running_loop().time() > deadline:
-                raise StreamLost(f"The output of {id} ended, but the job is still {job.status.value}")
-            await asyncio.sleep(POLL)
+        with told(self._core.on_wait, f"the platform to notice the end of {id}"):
+            while True:
+                job = await self.status(id)
+                if job.status.is_finished:
+                    return job.history.exit_code
+                if asyncio.get_running_loop().time() > deadline:
+                    raise StreamLost(f"The output of {id} ended, but the job is still {job.status.value}")
+                await asyncio.sleep(POLL)
 
     async def _end_of_exec(self, id: str, exec_id: str) -> int | None:  # noqa: A002
         deadline = asyncio.get_running_loop().time() + PATIENCE
-        while True:
-            command = await self.exec_inspect(id, exec_id)
-            if not command.running:
-                return command.exit_code
-            if asyncio.get_running_loop().time() > deadline:
-                raise StreamLost(f"The output of the command in {id} ended, but the command still runs")
-            await asyncio.sleep(POLL)
+        with told(self._core.on_wait, f"the platform to notice the end of the command in {id}"):
+            while True:
+                command = await self.exec_inspect(id, exec_id)
+                if not command.running:
+                    return command.exit_code
+                if asyncio.get_running_loop().time() > deadline:
+                    raise StreamLost(f"The output of the command in {id} ended, but the command still runs")
+                await asyncio.sleep(POLL)

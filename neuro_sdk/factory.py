@@ -52,6 +52,8 @@ class Factory:
 
     ``ca_file`` adds certificate authorities to the trusted ones; a login remembers it. A stream that breaks is resumed
     for ``reconnect`` seconds; ``on_lost`` gets a sentence when one breaks, ``on_resumed`` is called when it goes on.
+    ``on_wait`` gets a sentence ("waiting for …") when anything else keeps the caller waiting: a login that another
+    process holds, a platform that is away.
     """
 
     def __init__(
@@ -65,11 +67,12 @@ class Factory:
         reconnect: float = 60.0,
         on_lost: Callable[[str], None] | None = None,
         on_resumed: Callable[[], None] | None = None,
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
         if path is None:
             path = Path(os.environ.get(CONFIG_ENV_NAME) or DEFAULT_CONFIG_PATH)
         self._path = path.expanduser()
-        self._store = Store(self._path)
+        self._store = Store(self._path, on_wait=on_wait)
         self._trace_configs: Sequence[aiohttp.TraceConfig] = tuple(trace_configs or ())
         self._trace_id = trace_id
         self._trace_sampled = trace_sampled
@@ -77,6 +80,7 @@ class Factory:
         self._reconnect = reconnect
         self._on_lost = on_lost
         self._on_resumed = on_resumed
+        self._on_wait = on_wait
 
     @property
     def path(self) -> Path:
@@ -296,6 +300,7 @@ class Factory:
             ca_file=ca_file,
             trace_configs=self._trace_configs,
             direct=direct or (login is not None and login.local),
+            on_wait=self._on_wait,
         )
 
 

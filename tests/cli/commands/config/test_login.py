@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from neuro_sdk._store import Store
 from tests.cli.conftest import Neuro
 from tests.cli.screen import Screen
 from tests.conftest import Platform
@@ -144,6 +145,17 @@ async def test_logout(neuro: Neuro) -> None:
     again = await neuro("config", "logout")
 
     assert (again.code, again.sentence) == (0, "You were not logged in")
+
+
+async def test_waiting_for_another_process_is_said(neuro: Neuro) -> None:
+    async with Store(neuro.config).locked():
+        leaving = await neuro.start("logout")
+        assert leaving.stderr is not None
+        said = await asyncio.wait_for(leaving.stderr.readline(), 30)
+    await leaving.communicate()
+
+    assert said.startswith(b"neuro: waiting for another process that holds the login in ")
+    assert leaving.returncode == 0
 
 
 async def test_authorities_of_a_file(platform: Platform, stranger: Neuro, tmp_path: Path) -> None:
