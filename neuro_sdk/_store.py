@@ -168,6 +168,14 @@ class Store:
             file.flush()
             os.fsync(fd)
         draft.replace(self.file)
+        # Lest a power failure brings the old login back, with a refresh token that is spent. It is saved even where the
+        # file system knows no such thing.
+        with contextlib.suppress(OSError):
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _check_modes(self) -> None:
         try:

@@ -192,6 +192,19 @@ def test_a_draft_that_a_killed_process_left_does_no_harm(db: Path) -> None:
     assert names_in(db.parent) == ["db"]
 
 
+def test_a_login_that_was_saved_outlives_a_power_failure(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, flushed, fsync = Store(db.parent), [], os.fsync
+
+    def note(fd: int) -> None:
+        fsync(fd)
+        flushed.append((stat.S_ISDIR(os.fstat(fd).st_mode), names_in(db.parent)))
+
+    monkeypatch.setattr(os, "fsync", note)
+    store.save(store.load())
+
+    assert flushed == [(False, ["db", "db.new"]), (True, ["db"])]
+
+
 async def test_one_writer_waits_for_the_other(db: Path) -> None:
     store, order = Store(db.parent), []
 
