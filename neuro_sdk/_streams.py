@@ -257,29 +257,36 @@ class FramedStream(StdStream):
     async def _talk(self, socket: Socket) -> None:
         """Both directions over one connection; returns at the end of the stream."""
         self._input.disconnected()
-        sender = asyncio.create_task(self._send(socket))
+        sender, receiver = asyncio.create_task(self._send(socket)), asyncio.create_task(self._receive(socket))
         try:
-            while True:
-                frame = await _receive(socket)
-                self._patience.heard()
-                if self._position is None and frame.kind != Kind.ACK:  # an ACK has the input's numbering
-                    self._position = frame.offset  # the first frame says where "now" is
-                if frame.kind == Kind.EXIT:
-                    self.exit_code = decode(frame.data, Exit).exit_code
-                    if self._acks:
-                        with suppress(*BROKEN):
-                            await socket.send_bytes(pack(Kind.ACK, self._position or 0))
-                    return
-                if frame.kind == Kind.ACK:
-                    if self._input.ack(frame.offset):
-                        self._patience.progress()
-                    self._taken.set()
-                    self._told.set()
-                elif frame.kind in (Kind.STDOUT, Kind.STDERR):
-                    await self._take(frame)
+            await asyncio.wait((sender, receiver), return_when=asyncio.FIRST_COMPLETED)
+            if sender.done():
+                sender.result()  # what is no broken connection nobody else would notice
+            await receiver
         finally:
             sender.cancel()
-            await asyncio.wait([sender])
+            receiver.cancel()
+            await asyncio.gather(sender, receiver, return_exceptions=True)
+
+    async def _receive(self, socket: Socket) -> None:
+        while True:
+            frame = await _receive(socket)
+            self._patience.heard()
+            if self._position is None and frame.kind != Kind.ACK:  # an ACK has the input's numbering
+                self._position = frame.offset  # the first frame says where "now" is
+            if frame.kind == Kind.EXIT:
+                self.exit_code = decode(frame.data, Exit).exit_code
+                if self._acks:
+                    with suppress(*BROKEN):
+                        await socket.send_bytes(pack(Kind.ACK, self._position or 0))
+                return
+            if frame.kind == Kind.ACK:
+                if self._input.ack(frame.offset):
+                    self._patience.progress()
+                self._taken.set()
+                self._told.set()
+            elif frame.kind in (Kind.STDOUT, Kind.STDERR):
+                await self._take(frame)
 
     async def _take(self, frame: Frame) -> None:
         position = self._position or 0

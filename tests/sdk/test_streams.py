@@ -497,6 +497,26 @@ async def _exec(client: Client, job: str, exec_id: str) -> tuple[bytes, int | No
     return out, stream.exit_code
 
 
+async def test_a_failure_to_send_ends_the_stream_for_reader_and_writer(
+    here: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.engine.will(hold=True)
+    client = await here.client()
+    job = await run(client, stdin=True)
+
+    async def fail(_: object, __: bytes) -> None:
+        raise RuntimeError("no memory for this")
+
+    async with asyncio.timeout(SECONDS), client.jobs.attach(job, stdin=True, stdout=True) as stream:
+        monkeypatch.setattr(aiohttp.ClientWebSocketResponse, "send_bytes", fail)
+        await stream.write_in(b"more")
+
+        with pytest.raises(RuntimeError, match="no memory"):
+            await stream.read_out()
+        with pytest.raises(RuntimeError, match="no memory"):
+            await stream.write_in(b"more")
+
+
 async def test_a_server_that_stays_away_loses_the_stream(here: Place) -> None:
     here.engine.will(output=b"some", hold=True)
     here.engine.will_exec(output=b"some", hold=True)
