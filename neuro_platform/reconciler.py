@@ -29,7 +29,7 @@ from neuro_platform.services.admission import Room, Share, why_waiting
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.jobs import utc_now
 from neuro_platform.services.outcome import CANNOT_RUN, cancelled, finished, item_of, seen
-from neuro_platform.services.tasks import JobLogins, attempt_folder, files_of, task_of
+from neuro_platform.services.tasks import JobLogins, attempt_folder, files_of, task_id, task_of
 from neuro_platform.states import step
 from neuro_platform.store.jobs import JobStore, Phase, Record, Stop
 from neuro_sdk.errors import NeuroError, ServerNotAvailable
@@ -146,6 +146,9 @@ class _Lane:
     def told(self, record: Record) -> None:
         """Take note of a job as it is stored now."""
         job_id = record.job.id
+        known = self._active.get(job_id) or self._queue.get(job_id)
+        if record.stop is not None and known is not None and known.stop is None:
+            self._pauses.pop(job_id, None)  # that was for another step
         waits = record.phase is Phase.QUEUED and record.stop is None and record.handle is None
         if waits:
             self._active.pop(job_id, None)
@@ -253,7 +256,7 @@ class _Lane:
             case Record(phase=Phase.QUEUED):  # and it is to stop, or it would be in the queue
                 self._begin(record, self._change(record, lambda stored: cancelled(stored, self._now())))
             case Record(phase=Phase.STARTING):
-                self._begin(record, self._start(record))
+                self._begin(record, self._start(record) if record.stop is None else self._cancel(record))
             case Record(phase=Phase.STARTED, handle=dict() as handle):
                 self._watch(record, handle)
                 if record.stop is not None:
@@ -352,11 +355,34 @@ class _Lane:
             raise
         except NeuroError as exc:
             sentence = str(exc)
-            await self._change(record, lambda stored: self._failed_to_start(stored, sentence))
+            await self._withdraw(record, lambda stored: self._failed_to_start(stored, sentence))
             return
         except OSError as exc:
             await self._cannot_start_yet(record, exc)
             raise
+        await self._has_started(record, handle)
+
+    async def _cancel(self, record: Record) -> None:
+        await self._withdraw(record, lambda stored: cancelled(stored, self._now()))
+
+    async def _withdraw(self, record: Record, end: Callable[[Record], Record]) -> None:
+        """End a job that has not been started; one that has goes on, to be stopped like any other.
+
+        A start that failed is no proof: the program may come up later, with nobody to look after it.
+        """
+        found = await self._engine.withdraw(task_id(record), attempt_folder(self._folder, record))
+        if found is not None:
+            await self._has_started(record, json.loads(json.dumps(found)))
+            return
+
+        def withdrawn(stored: Record) -> Record:
+            if stored.phase is not Phase.STARTING or stored.attempt != record.attempt:
+                return stored
+            return end(stored)
+
+        await self._change(record, withdrawn)
+
+    async def _has_started(self, record: Record, handle: Handle) -> None:
         # it runs by now: an engine that cannot be asked has not failed to start it
         (report,) = await self._engine.poll([handle])
 
@@ -373,7 +399,7 @@ class _Lane:
 
         def said(stored: Record) -> Record:
             if stored.stop is not None:
-                return cancelled(stored, self._now())
+                return stored  # next it is withdrawn
             return self._stepped(stored, JobStatus.PENDING, _STARTS, words)
 
         await self._change(record, said)

@@ -116,7 +116,15 @@ class Engine(Protocol):
 
         Starting the same ``task.id`` twice starts it once and returns an equal handle. A program that cannot be
         started (not found: 127, not executable: 126, folder missing: 126) is no exception: it is a task that ended,
-        with a sentence in its log and its exit record.
+        with a sentence in its log and its exit record. Raises ServerNotAvailable when it could not; the task may have
+        been started all the same.
+        """
+
+    async def withdraw(self, task_id: str, folder: Path) -> Handle | None:
+        """See to it that a task is not started any more; the handle when it has been already, ``None`` when it is sure.
+
+        After that, an earlier :meth:`start` that is still on its way comes to nothing, and what the task was to run
+        with is gone from its folder. Raises ServerNotAvailable while it is not sure.
         """
 
     async def poll(self, handles: Sequence[Handle]) -> Sequence[Report]:

@@ -146,6 +146,11 @@ class FakeEngine:
         self._tasks[task.id] = _Running(task, program)
         return handle
 
+    async def withdraw(self, task_id: str, folder: Path) -> Handle | None:
+        if task_id in self._tasks or Files(folder).exit.exists():
+            return {"engine": self.name, "task": task_id, "folder": str(folder)}
+        return None
+
     async def poll(self, handles: Sequence[Handle]) -> Sequence[Report]:
         return [self._report(handle) for handle in handles]
 

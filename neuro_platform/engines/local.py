@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ from neuro_sdk.errors import ResourceNotFound, ServerNotAvailable
 
 _SHIM = Path(__file__).with_name("shim.py")
 _PATIENCE = 60.0  # seconds for a supervisor to say that it has started
+_SHORT_PATIENCE = 5.0  # for one that holds the lock to say that it has, before it is asked again
 _SOCKET_PATH = 103  # bytes: the least of what systems allow, with the final NUL left out
 _LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # where this Python may have its own from
 _LOST = "The process that looked after the job was ended from outside, so how the job ended is not known"
@@ -69,6 +71,9 @@ class LocalEngine:
 
     async def start(self, task: Task) -> Handle:
         return await asyncio.to_thread(self._start, replace(task, folder=task.folder.absolute()))
+
+    async def withdraw(self, task_id: str, folder: Path) -> Handle | None:
+        return await asyncio.to_thread(self._withdraw, task_id, folder)
 
     async def poll(self, handles: Sequence[Handle]) -> Sequence[Report]:
         return await asyncio.to_thread(lambda: [self._report(handle) for handle in handles])
@@ -141,14 +146,11 @@ class LocalEngine:
     def _start_once(self, task: Task) -> Handle:
         """Have it started by whoever gets the lock of its folder; any number of callers, before and after a crash."""
         until = time.monotonic() + _PATIENCE
-        own = str(self._runtime_dir / _socket_name(task.id, task.folder))
         while True:
             if (task.folder / "started").exists():
                 (task.folder / "task").unlink(missing_ok=True)  # ours came too late, and it has secrets
-                # a record that a power failure has emptied still says that the task must not be started again
-                path = (records.read(task.folder / "started") or {}).get("socket", own)
-                return {"engine": self.name, "task": task.id, "folder": str(task.folder), "socket": path}
-            self._write_task(task, own)
+                return self._handle(task.id, task.folder)
+            self._write_task(task)
             answer = _spawn(task.folder)
             if "error" in answer:
                 raise ServerNotAvailable(f"Cannot start a job in {task.folder}: {answer['error']}")
@@ -157,7 +159,20 @@ class LocalEngine:
             if "busy" in answer:
                 time.sleep(0.01)
 
-    def _write_task(self, task: Task, socket_path: str) -> None:
+    def _withdraw(self, task_id: str, folder: Path) -> Handle | None:
+        folder = folder.absolute()
+        try:
+            return self._handle(task_id, folder) if _was_started(folder) else None
+        except OSError as exc:
+            raise ServerNotAvailable(f"Cannot cancel the job in {folder}: {exc.strerror or exc}") from exc
+
+    def _handle(self, task_id: str, folder: Path) -> Handle:
+        # a record that a power failure has emptied still says that the task must not be started again
+        own = str(self._runtime_dir / _socket_name(task_id, folder))
+        path = (records.read(folder / "started") or {}).get("socket", own)
+        return {"engine": self.name, "task": task_id, "folder": str(folder), "socket": path}
+
+    def _write_task(self, task: Task) -> None:
         gpus = self._capacity.gpu if self._capacity else 0
         env = _machine.environment(task, gpus=gpus)
         document = {
@@ -168,12 +183,17 @@ class LocalEngine:
             "umask": self._umask,
             "tty": task.tty,
             "stdin": task.stdin,
-            "socket": socket_path,
+            "socket": str(self._runtime_dir / _socket_name(task.id, task.folder)),
             "mark": _machine.mark(env),
         }
         with tempfile.NamedTemporaryFile("w", dir=task.folder, prefix="task.", delete=False) as file:
-            json.dump(document, file)
-        Path(file.name).replace(task.folder / "task")
+            try:
+                json.dump(document, file)
+                file.flush()
+                Path(file.name).replace(task.folder / "task")
+            except BaseException:  # half of it may hold secrets
+                Path(file.name).unlink(missing_ok=True)
+                raise
 
     def _report(self, handle: Handle) -> Report:
         folder = Path(handle["folder"])
@@ -214,7 +234,7 @@ def _spawn(folder: Path) -> Mapping[str, object]:
     """Run a supervisor until it has said how it went; it goes on by itself."""
     command = [sys.executable, "-I", "-S", "-X", "utf8", str(_SHIM), str(folder)]
     env = {name: os.environ[name] for name in _LIBRARIES if name in os.environ}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         env=env,
         cwd="/",
@@ -222,17 +242,45 @@ def _spawn(folder: Path) -> Mapping[str, object]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-    )
-    try:
-        out, err = process.communicate(timeout=_PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        return {"error": "the process that should look after it does not come up"}
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()  # not the supervisor that it has made: that may only be slow, and have started the task
+            return {"error": "the process that should look after it does not come up"}
     if not out:
         return {"error": err.decode(errors="replace").strip().rpartition("\n")[2] or "its supervisor ended at once"}
     answer: Mapping[str, object] = json.loads(out)
     return answer
+
+
+def _was_started(folder: Path) -> bool:
+    """Whether a task was; if not, it will not be. A supervisor reads ``task`` under the lock, and needs it to start."""
+    until = time.monotonic() + _SHORT_PATIENCE
+    while (folder / "task").exists() and not (folder / "started").exists():
+        with _lock_of(folder) as taken:
+            if taken:
+                (folder / "task").unlink(missing_ok=True)
+        if time.monotonic() > until:
+            raise ServerNotAvailable(f"Somebody holds {folder / 'lock'} without starting the job there")
+        time.sleep(0 if taken else 0.01)
+    (folder / "task").unlink(missing_ok=True)
+    return (folder / "started").exists()
+
+
+@contextlib.contextmanager
+def _lock_of(folder: Path) -> Iterator[bool]:
+    """Keep supervisors out of the folder; False when one is in there."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        taken = True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            taken = False
+        yield taken
+    finally:
+        os.close(lock)
 
 
 def _sweep(handle: Handle) -> None:

@@ -27,7 +27,7 @@ def task_of(record: Record, *, folder: Path, capacity: Capacity | None, passed_c
     if capacity is not None and capacity.gpu:
         env[GPUS] = ",".join(str(gpu) for gpu in record.gpus)  # none given: none seen
     return Task(
-        id=f"{job.id}.{record.attempt}",
+        id=task_id(record),
         argv=argv_of(job.container),
         env=env,
         folder=folder,
@@ -38,6 +38,11 @@ def task_of(record: Record, *, folder: Path, capacity: Capacity | None, passed_c
         memory_mb=job.container.resources.memory_mb,
         gpus=record.gpus,
     )
+
+
+def task_id(record: Record) -> str:
+    """What engines call the present attempt."""
+    return f"{record.job.id}.{record.attempt}"
 
 
 def files_of(jobs_folder: Path, record: Record) -> Files | None:

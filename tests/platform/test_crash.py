@@ -74,6 +74,12 @@ class MortalEngine(FakeEngine):
         await self.death.moment()
         return handle
 
+    async def withdraw(self, task_id: str, folder: Path) -> Handle | None:
+        await self.death.moment()
+        handle = await super().withdraw(task_id, folder)
+        await self.death.moment()
+        return handle
+
     async def stop(self, handle: Handle, *, grace: float) -> None:
         await self.death.moment()
         await super().stop(handle, grace=grace)

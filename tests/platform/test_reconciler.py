@@ -16,7 +16,7 @@ import pytest
 
 from neuro_platform.engines.base import Capacity, Handle, Report, State, Task
 from neuro_platform.engines.fake import FakeEngine
-from neuro_platform.reconciler import _Lane
+from neuro_platform.reconciler import _Lane, _Pause
 from neuro_platform.settings import EngineSettings, Settings
 from neuro_platform.store.jobs import Record
 from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, ServerNotAvailable
@@ -528,6 +528,29 @@ class TestEngineTrouble:
 
             assert engine.stopped == [(f"{job.id}.1", 10.0)]
 
+    @pytest.mark.parametrize("error", [ServerNotAvailable("No answer"), OSError(5, "Input/output error")])
+    async def test_a_start_that_failed_only_to_say_so_leaves_no_orphan(self, tmp_path: Path, error: Exception) -> None:
+        engine = Mumbling()
+        engine.error = error
+        async with running_platform(tmp_path, {"local": engine}) as platform:
+            engine.will(hold=True)
+            job = await look(platform, await submit(platform))
+
+            await platform.parts.jobs.kill(platform.user, job.id)
+
+            await until(platform, job, JobStatus.CANCELLED)
+            assert engine.stopped == [(f"{job.id}.1", 10.0)]
+
+    async def test_a_kill_is_not_put_off_by_starts_that_failed(self, platform: Platform) -> None:
+        platform.engine.will(fail_start=ServerNotAvailable("The engine is away"))
+        job = await look(platform, await submit(platform))
+        (lane,) = platform.parts.reconciler._lanes.values()
+        lane._pauses[job.id] = _Pause(asyncio.get_running_loop().time() + 1000, 1000)
+
+        await platform.parts.jobs.kill(platform.user, job.id)
+
+        await until(platform, job, JobStatus.CANCELLED)
+
     async def test_an_engine_that_cannot_be_asked_is_asked_again(self, tmp_path: Path) -> None:
         engine = Moody()
         async with running_platform(tmp_path, {"local": engine}) as platform:
@@ -661,6 +684,16 @@ class Stuck(FakeEngine):
             self.begun.set()
             await asyncio.Event().wait()
         return await super().start(task)
+
+
+class Mumbling(FakeEngine):
+    """Starts what it is asked to, but does not get to say so."""
+
+    error: Exception
+
+    async def start(self, task: Task) -> Handle:
+        await super().start(task)
+        raise self.error
 
 
 class Silent(FakeEngine):

@@ -285,6 +285,24 @@ class Contract:
         assert all(handle == handles[0] for handle in handles)
         assert task.files.log.read_bytes() == b"hi\n"
 
+    async def test_what_was_not_started_can_be_withdrawn(self, rig: Rig) -> None:
+        task = rig.task(Does(output=b"hi\n"))
+
+        assert await rig.engine.withdraw(task.id, task.folder) is None
+        assert await rig.engine.withdraw(task.id, task.folder) is None
+        await rig.end(await rig.engine.start(task))
+        assert task.files.log.read_bytes() == b"hi\n"
+
+    async def test_what_was_started_is_not_withdrawn(self, rig: Rig) -> None:
+        task = rig.task(Does(hold=True))
+        handle = await rig.engine.start(task)
+
+        assert await rig.engine.withdraw(task.id, task.folder) == handle
+        assert (await rig.report(handle)).state is State.RUNNING
+        await rig.engine.stop(handle, grace=10)
+        await rig.end(handle)
+        assert await rig.engine.withdraw(task.id, task.folder) == handle
+
     async def test_a_handle_is_plain_json_and_enough_after_a_restart(self, rig: Rig) -> None:
         handle = json.loads(json.dumps(await rig.start(output=b"hi\n", hold=True)))
         await rig.reopen()

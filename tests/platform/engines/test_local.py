@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import json
 import os
 import re
@@ -17,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from neuro_platform.app import open_platform
-from neuro_platform.engines import _machine
+from neuro_platform.engines import _machine, local
 from neuro_platform.engines._watch import alive
 from neuro_platform.engines.base import Command, Handle, Report, State, Task
 from neuro_platform.engines.local import LocalEngine
@@ -222,6 +224,86 @@ async def test_a_full_disk_at_the_start_is_a_sentence_and_starts_nothing(rig: Lo
     (task.folder / "exit.tmp").unlink()
     _, report, _ = await run(rig, task)
     assert report.exit_code == 0
+
+
+_SLOW_SHIM = """
+import os, runpy, sys, time
+if os.fork():
+    os._exit(0)
+folder = os.path.dirname(os.path.abspath(__file__))
+with open(folder + "/pid.new", "w") as file:
+    file.write(str(os.getpid()))
+os.rename(folder + "/pid.new", folder + "/pid")
+while not os.path.exists(folder + "/go"):
+    time.sleep(0.01)
+runpy.run_path(SHIM, run_name="__main__")
+"""
+
+
+class TestAStartThatTakesTooLong:
+    """Its supervisor may come up later all the same."""
+
+    @pytest.fixture
+    def slow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        folder = tmp_path / "slow"
+        folder.mkdir()
+        (folder / "shim.py").write_text(_SLOW_SHIM.replace("SHIM", repr(str(local._SHIM))))
+        monkeypatch.setattr(local, "_SHIM", folder / "shim.py")
+        monkeypatch.setattr(local, "_PATIENCE", 0.5)
+        return folder
+
+    async def test_once_withdrawn_it_comes_to_nothing(self, rig: LocalRig, slow: Path, tmp_path: Path) -> None:
+        task = rig.run("touch", str(tmp_path / "ran"), env={"TOKEN": "the-secret"})
+        with pytest.raises(ServerNotAvailable, match="does not come up"):
+            await rig.engine.start(task)
+        await until((slow / "pid").exists)
+
+        assert await rig.engine.withdraw(task.id, task.folder) is None
+
+        assert not (task.folder / "task").exists()
+        (slow / "go").touch()
+        await until(lambda: gone(int((slow / "pid").read_text())) and not alive(task.folder))
+        assert not (tmp_path / "ran").exists()
+        assert not (task.folder / "started").exists()
+
+    async def test_once_it_has_started_it_can_be_stopped(self, rig: LocalRig, slow: Path) -> None:
+        task = rig.run("sleep", "1000")
+        with pytest.raises(ServerNotAvailable, match="does not come up"):
+            await rig.engine.start(task)
+        (slow / "go").touch()
+        await until((task.folder / "started").exists)
+
+        handle = await rig.engine.withdraw(task.id, task.folder)
+
+        assert handle is not None
+        await until(lambda: Path(handle["socket"]).exists())
+        await rig.engine.stop(handle, grace=10)
+        assert (await rig.end(handle)).exit_code == 143
+
+    async def test_while_nobody_knows_it_is_not_withdrawn(self, rig: LocalRig, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local, "_SHORT_PATIENCE", 0.1)
+        task = rig.run("true")
+        (task.folder / "task").touch()
+        with (task.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+            with pytest.raises(ServerNotAvailable, match="without starting"):
+                await rig.engine.withdraw(task.id, task.folder)
+
+        assert await rig.engine.withdraw(task.id, task.folder) is None
+
+
+async def test_half_a_task_does_not_stay_on_a_full_disk(rig: LocalRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(local.json, "dump", full)
+    task = rig.run("true")
+
+    with pytest.raises(ServerNotAvailable, match="No space left on device"):
+        await rig.engine.start(task)
+
+    assert list(task.folder.iterdir()) == []
 
 
 # Output
