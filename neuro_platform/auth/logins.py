@@ -119,24 +119,25 @@ class Logins:
     async def redeem(self, code: str, *, verifier: str, redirect_uri: str) -> Grant:
         """Exchange a code for tokens, once. A code used twice was stolen by one of the two: both lose their tokens."""
         now = self._clock()
-        async with self._database.write() as conn:
-            entry = await store.find_code(conn, code)
-            fresh = entry is not None and entry.session is None and now < entry.expires_at
-            if entry is not None and entry.session is not None:
-                await store.end_session(conn, entry.session)
-            if entry is not None and fresh:
-                fits = verifies(verifier, entry.challenge) and same_redirect(redirect_uri, entry.redirect_uri)
-                # a code shown with the wrong proof is spent too: it is in the wrong hands
-                session = await begin(conn, entry.user, Kind.LOGIN, now) if fits else None
-                await store.spend_code(conn, code, session.id if session else "-")
-                if session is not None:
-                    return await self._grant(conn, session, now)
+        with self._sessions.ending() as announce:
+            async with self._database.write() as conn:
+                entry = await store.find_code(conn, code)
+                fresh = entry is not None and entry.session is None and now < entry.expires_at
+                if entry is not None and entry.session is not None:
+                    await store.end_session(conn, entry.session)
+                    announce()
+                if entry is not None and fresh:
+                    fits = verifies(verifier, entry.challenge) and same_redirect(redirect_uri, entry.redirect_uri)
+                    # a code shown with the wrong proof is spent too: it is in the wrong hands
+                    session = await begin(conn, entry.user, Kind.LOGIN, now) if fits else None
+                    await store.spend_code(conn, code, session.id if session else "-")
+                    if session is not None:
+                        return await self._grant(conn, session, now)
         if entry is None:
             raise OAuthError(
                 "invalid_grant", f"The code is not one of this platform: {_AGAIN} again and copy all of it"
             )
         if entry.session is not None:
-            self._sessions.taken_away()
             raise OAuthError("invalid_grant", f"The code was used already, which ends that login: {_AGAIN} again")
         if not fresh:
             raise OAuthError("invalid_grant", f"The code has expired: {_AGAIN} again")
@@ -154,22 +155,23 @@ class Logins:
         The old one stays good for :data:`GRACE`. Shown later, it was copied: the session ends for everybody.
         """
         now = self._clock()
-        async with self._database.write() as conn:
-            found = await store.find_secret(conn, secret)
-            good = found is not None and found.session.kind in (Kind.LOGIN, Kind.LOCAL)
-            copied = found is not None and found.replaced_at is not None and now - found.replaced_at > GRACE
-            if found is not None and good and copied:
-                await store.end_session(conn, found.session.id)
-            elif found is not None and good:
-                session = found.session
-                if not rotate:
-                    return self._tokens(session, secret, now)
-                if found.replaced_at is None:
-                    await store.replace_secret(conn, secret, now)
-                    await store.drop_replaced_secrets(conn, session.id, now - _REMEMBER_REPLACED)
-                return await self._grant(conn, session, now)
+        with self._sessions.ending() as announce:
+            async with self._database.write() as conn:
+                found = await store.find_secret(conn, secret)
+                good = found is not None and found.session.kind in (Kind.LOGIN, Kind.LOCAL)
+                copied = found is not None and found.replaced_at is not None and now - found.replaced_at > GRACE
+                if found is not None and good and copied:
+                    await store.end_session(conn, found.session.id)
+                    announce()
+                elif found is not None and good:
+                    session = found.session
+                    if not rotate:
+                        return self._tokens(session, secret, now)
+                    if found.replaced_at is None:
+                        await store.replace_secret(conn, secret, now)
+                        await store.drop_replaced_secrets(conn, session.id, now - _REMEMBER_REPLACED)
+                    return await self._grant(conn, session, now)
         if good and copied:
-            self._sessions.taken_away()
             raise OAuthError("invalid_grant", f"The refresh token was used already, which ends the login: {_AGAIN}")
         raise OAuthError("invalid_grant", f"The refresh token was revoked or is not one of this platform: {_AGAIN}")
 
@@ -182,13 +184,14 @@ class Logins:
             session_id: str | None = self._signer.read(token).session
         except AuthenticationError:
             session_id = None
-        async with self._database.write() as conn:
-            if session_id is None:
-                found = await store.find_secret(conn, token)
-                session_id = found.session.id if found is not None and found.session.kind is not Kind.BROWSER else None
-            ended = session_id is not None and await store.end_session(conn, session_id)
-        if ended:
-            self._sessions.taken_away()
+        with self._sessions.ending() as announce:
+            async with self._database.write() as conn:
+                if session_id is None:
+                    found = await store.find_secret(conn, token)
+                    login = found is not None and found.session.kind is not Kind.BROWSER
+                    session_id = found.session.id if found is not None and login else None
+                if session_id is not None and await store.end_session(conn, session_id):
+                    announce()
 
     async def _grant(self, conn: AsyncConnection, session: Session, now: datetime) -> Grant:
         secret = _opaque()

@@ -128,19 +128,21 @@ class Auth:
     async def set_password(self, name: str, password: str) -> None:
         """Change a password; logins made with the old one end, tokens made by hand stay."""
         password_hash = await self._passwords.hash(password)
-        async with self._database.write() as conn:
-            if await store.find_user(conn, name) is None:
-                raise _no_user(name)
-            await store.set_password(conn, name, password_hash)
-            await store.end_sessions(conn, name, (Kind.LOGIN, Kind.BROWSER))
-        self._sessions.taken_away()
+        with self._sessions.ending() as announce:
+            async with self._database.write() as conn:
+                if await store.find_user(conn, name) is None:
+                    raise _no_user(name)
+                await store.set_password(conn, name, password_hash)
+                await store.end_sessions(conn, name, (Kind.LOGIN, Kind.BROWSER))
+                announce()
 
     async def remove_user(self, name: str) -> None:
         """Remove a user; all their credentials end at once."""
-        async with self._database.write() as conn:
-            if not await store.remove_user(conn, name):
-                raise _no_user(name)
-        self._sessions.taken_away()
+        with self._sessions.ending() as announce:
+            async with self._database.write() as conn:
+                if not await store.remove_user(conn, name):
+                    raise _no_user(name)
+                announce()
 
     async def create_token(self, user: User, name: str, expires: datetime) -> str:
         """Make a personal token, for scripts and CI; what is returned is shown nowhere again."""
@@ -171,12 +173,13 @@ class Auth:
 
     async def revoke_token(self, token_id: str) -> None:
         """End a personal token at once."""
-        async with self._database.write() as conn:
-            session = await store.find_session(conn, token_id)
-            if session is None or session.kind is not Kind.PERSONAL:
-                raise ResourceNotFound(f"No token with the id {token_id!r}: `neuro platform token ls` shows them")
-            await store.end_session(conn, token_id)
-        self._sessions.taken_away()
+        with self._sessions.ending() as announce:
+            async with self._database.write() as conn:
+                session = await store.find_session(conn, token_id)
+                if session is None or session.kind is not Kind.PERSONAL:
+                    raise ResourceNotFound(f"No token with the id {token_id!r}: `neuro platform token ls` shows them")
+                await store.end_session(conn, token_id)
+                announce()
 
     async def job_token(self, user: User, job_id: str) -> str:
         """A token for the program of a job; asked for again, another one that ends together with the first."""
@@ -188,10 +191,10 @@ class Auth:
 
     async def end_job_token(self, job_id: str) -> None:
         """To be called when the job has ended. Twice is fine, and so is a job without a token."""
-        async with self._database.write() as conn:
-            ended = await store.end_session(conn, job_id)
-        if ended:
-            self._sessions.taken_away()
+        with self._sessions.ending() as announce:
+            async with self._database.write() as conn:
+                if await store.end_session(conn, job_id):
+                    announce()
 
 
 def fit_user_name(account: str) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neuro_platform.auth.oauth import OAuthError
 from neuro_platform.auth.service import Auth, User, fit_user_name
@@ -113,6 +115,53 @@ async def test_a_token_that_another_process_revokes_is_refused_at_once(
 
     with pytest.raises(AuthenticationError, match="revoked"):
         await auth.authenticate(token)
+
+
+class Dying(Database):
+    """Its process dies as soon as something is stored, and before anything else."""
+
+    last: Callable[[], Awaitable[object]]  # what somebody else does just before the commit
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        async with super().write() as conn:
+            yield conn
+            await self.last()
+        raise KeyboardInterrupt
+
+
+async def test_a_token_stays_revoked_when_the_revoking_process_dies_at_once(
+    auth: Auth, clock: Clock, tmp_path: Path
+) -> None:
+    token = await auth.create_token(ALICE, "ci", clock.now + timedelta(days=1))
+    assert await auth.authenticate(token) == ALICE
+    database = await Database.open(sqlite_url(tmp_path / "platform.db"))
+    dying = Dying(database._engine)
+    dying.last = lambda: auth.authenticate(token)  # and it is remembered at the wrong moment
+    other = Auth(dying, keys=tmp_path / "keys", clock=clock)
+
+    with pytest.raises(KeyboardInterrupt):
+        await other.revoke_token((await other.tokens(ALICE))[0].id)
+    await database.close()
+
+    with pytest.raises(AuthenticationError, match="revoked"):
+        await auth.authenticate(token)
+
+
+async def test_a_token_that_cannot_be_announced_as_revoked_is_not(auth: Auth, clock: Clock, tmp_path: Path) -> None:
+    token = await auth.create_token(ALICE, "ci", clock.now + timedelta(days=1))
+    (listed,) = await auth.tokens(ALICE)
+    revocations = tmp_path / "keys" / "revocations"
+    revocations.unlink()
+    revocations.mkdir()  # as a full disk would, it refuses to be written to
+
+    with pytest.raises(OSError, match="directory"):
+        await auth.revoke_token(listed.id)
+
+    revocations.rmdir()
+    revocations.touch()
+    assert await auth.tokens(ALICE) == [listed]
+    assert await auth.authenticate(token) == ALICE
 
 
 async def test_tokens_outlive_the_server(tmp_path: Path, clock: Clock) -> None:
