@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, words in (
         ("add", "add a user; the password is asked for, or read from standard input"),
         ("passwd", "change a password; it is asked for, or read from standard input"),
-        ("rm", "remove a user and all credentials of theirs"),
+        ("rm", "remove a user and all credentials of theirs, and stop their jobs"),
     ):
         one = add(users, name, _admin(f"{name}_user"), words)
         one.add_argument("name", metavar="USER")

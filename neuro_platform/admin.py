@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from neuro_platform.auth.service import Auth, Token, User
-from neuro_platform.daemon import Folder, unusable
+from neuro_platform.daemon import Folder, running, unusable
 from neuro_platform.settings import load_settings
 from neuro_platform.store.database import open_database
 from neuro_sdk.errors import IllegalArgumentError
@@ -93,7 +93,12 @@ async def _set_password(folder: Folder, name: str, password: str) -> int:
 
 async def _remove_user(folder: Folder, name: str) -> int:
     async with _auth(folder) as auth:
-        await auth.remove_user(name)
+        jobs = await auth.remove_user(name)
+    words = f"Removed the user {name!r}"
+    if jobs:
+        when = "now" if running(folder) else "when the platform is up again"
+        words += f"; {jobs} unfinished {'job of theirs is' if jobs == 1 else 'jobs of theirs are'} stopped {when}"
+    sys.stderr.write(f"{words}\n")
     return 0
 
 

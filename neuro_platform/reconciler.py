@@ -17,7 +17,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -62,6 +62,7 @@ class Reconciler:
     ) -> None:
         self._store = store
         self._lanes: dict[str, _Lane] = {}
+        self._heeding: asyncio.Task[None] | None = None
         for name in clusters.names:
             engine = clusters.engine(name)
             if engine is not None:
@@ -74,15 +75,35 @@ class Reconciler:
             self._told(record)
         for lane in self._lanes.values():
             lane.open()
+        self._heeding = asyncio.create_task(self._heed_for_ever())
 
     async def close(self) -> None:
         """Stop looking after jobs; what runs runs on."""
+        if self._heeding is not None:
+            self._heeding.cancel()
+            await asyncio.wait([self._heeding])
         await asyncio.gather(*[lane.close() for lane in self._lanes.values()])
 
     async def settle(self) -> None:
         """Look at everything now, and return when there is nothing to do but wait: for tests."""
+        await self._heed()
         for lane in self._lanes.values():
             await lane.settle()
+
+    async def _heed_for_ever(self) -> None:
+        while True:
+            with _surviving("looking for jobs that are to stop"):
+                await self._heed()
+            await asyncio.sleep(POLL)
+
+    async def _heed(self) -> None:
+        """Take note of what another process has stored: that the jobs of a user whom it removed are to stop."""
+        if not any(lane.has_jobs for lane in self._lanes.values()):
+            return
+        stopping = await self._store.stopping()
+        news = [job_id for job_id in stopping if any(lane.wants(job_id) for lane in self._lanes.values())]
+        if news:
+            await self._store.tell_again(news)
 
     def _told(self, record: Record) -> None:
         lane = self._lanes.get(record.job.cluster_name)
@@ -134,6 +155,16 @@ class _Lane:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether there is anything to look after."""
+        return bool(self._queue or self._active)
+
+    def wants(self, job_id: str) -> bool:
+        """Whether it looks after the job and knows of no reason to stop it."""
+        record = self._active.get(job_id) or self._queue.get(job_id)
+        return record is not None and record.stop is None
 
     async def settle(self) -> None:
         self._words_due = 0.0
@@ -514,15 +545,8 @@ class _Lane:
                 self._hint(job_id)
             self._wake.set()
 
-    @contextmanager
-    def _surviving(self, what: str) -> Iterator[None]:
-        """Go on with the other jobs whatever befalls one."""
-        try:
-            yield
-        except (NeuroError, SQLAlchemyError, OSError) as exc:
-            log.warning("%s, %s: %s", self._name, what, exc)
-        except Exception:
-            log.exception("%s, %s: a fault of the platform", self._name, what)
+    def _surviving(self, what: str) -> AbstractContextManager[None]:
+        return _surviving(f"{self._name}, {what}")
 
     @contextmanager
     def _judging(self, job_id: str) -> Iterator[None]:
@@ -542,6 +566,17 @@ class _Lane:
     def _rests(self, job_id: str) -> bool:
         pause = self._pauses.get(job_id)
         return pause is not None and pause.until > asyncio.get_running_loop().time()
+
+
+@contextmanager
+def _surviving(what: str) -> Iterator[None]:
+    """Go on with the other jobs whatever befalls one."""
+    try:
+        yield
+    except (NeuroError, SQLAlchemyError, OSError) as exc:
+        log.warning("%s: %s", what, exc)
+    except Exception:
+        log.exception("%s: a fault of the platform", what)
 
 
 class _Pause(NamedTuple):

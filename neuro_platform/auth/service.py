@@ -22,6 +22,7 @@ from neuro_platform.auth.throttle import Throttle
 from neuro_platform.auth.tokens import Signer
 from neuro_platform.store import users as store
 from neuro_platform.store.database import Database
+from neuro_platform.store.jobs import Stop, stop_all
 from neuro_platform.store.users import Account, Kind
 from neuro_sdk.errors import AuthenticationError, Conflict, IllegalArgumentError, ResourceNotFound
 from neuro_sdk.wire.names import USER_NAME
@@ -136,13 +137,15 @@ class Auth:
                 await store.end_sessions(conn, name, (Kind.LOGIN, Kind.BROWSER))
                 announce()
 
-    async def remove_user(self, name: str) -> None:
-        """Remove a user; all their credentials end at once."""
+    async def remove_user(self, name: str) -> int:
+        """Remove a user; all their credentials end at once. How many jobs of theirs are to be stopped for that."""
         with self._sessions.ending() as announce:
             async with self._database.write() as conn:
                 if not await store.remove_user(conn, name):
                     raise _no_user(name)
                 announce()
+                # nobody else could: they are nobody's from now on
+                return await stop_all(conn, name, Stop("UserRequested", "Its user was removed from the platform"))
 
     async def create_token(self, user: User, name: str, expires: datetime) -> str:
         """Make a personal token, for scripts and CI; what is returned is shown nowhere again."""
@@ -185,6 +188,8 @@ class Auth:
         """A token for the program of a job; asked for again, another one that ends together with the first."""
         now = self._clock()
         async with self._database.write() as conn:
+            if await store.find_user(conn, user.name) is None:
+                raise _no_user(user.name)
             if await store.find_session(conn, job_id) is None:
                 await begin(conn, user.name, Kind.JOB, now, session_id=job_id)
         return self._signer.issue(user.name, session=job_id, now=now, expires_at=now + JOB_TOKEN_LIFE)

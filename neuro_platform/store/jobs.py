@@ -171,10 +171,22 @@ class JobStore:
 
     async def unfinished(self) -> list[Record]:
         """All jobs that the platform has still something to do for, oldest first."""
-        phases = [str(phase) for phase in Phase if phase is not Phase.DONE]
-        query = select(jobs).where(jobs.c.phase.in_(phases)).order_by(jobs.c.seq)
+        query = select(jobs).where(_unfinished()).order_by(jobs.c.seq)
         async with self._database.read() as conn:
             return [_record(row) for row in (await conn.execute(query)).all()]
+
+    async def stopping(self) -> list[str]:
+        """The ids of unfinished jobs that are to stop, whoever has said so."""
+        query = select(jobs.c.id).where(_unfinished(), jobs.c.stop.is_not(None))
+        async with self._database.read() as conn:
+            return list((await conn.execute(query)).scalars())
+
+    async def tell_again(self, job_ids: Sequence[str]) -> None:
+        """Tell those who listen how the jobs are stored now, because another process has changed them."""
+        async with self._database.write() as conn:  # among the changes of ours, so that they are told in their order
+            rows = [row for job_id in job_ids for row in await _rows(conn, jobs.c.id == job_id)]
+        for row in rows:
+            self._tell(_record(row))
 
     async def tags(self, owner: str) -> list[str]:
         """The different tags of a user's jobs, in order."""
@@ -206,6 +218,14 @@ class JobStore:
             event.set()
 
 
+async def stop_all(conn: AsyncConnection, owner: str, stop: Stop) -> int:
+    """Store within a transaction that all jobs of a user are to stop; how many that are. Nobody is told."""
+    active = [str(status) for status in JobStatus.active_items()]
+    which = (jobs.c.owner == owner, jobs.c.status.in_(active), jobs.c.stop.is_(None))
+    result = await conn.execute(update(jobs).where(*which).values(stop=encode(stop).decode()))
+    return int(result.rowcount)
+
+
 def _page(only: Filter, position: int | None, size: int) -> Executable:
     query = select(jobs.c.seq, jobs.c.document).where(*_conditions(only))
     if position is not None:
@@ -217,6 +237,10 @@ def _page(only: Filter, position: int | None, size: int) -> Executable:
     merged = union_all(*[query.where(jobs.c.status == str(status)) for status in dict.fromkeys(only.statuses)])
     seq = merged.selected_columns.seq
     return merged.order_by(seq.desc() if only.reverse else seq).limit(size)
+
+
+def _unfinished() -> ColumnElement[bool]:
+    return jobs.c.phase.in_([str(phase) for phase in Phase if phase is not Phase.DONE])
 
 
 def _conditions(only: Filter) -> list[ColumnElement[bool]]:

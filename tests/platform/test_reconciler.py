@@ -8,22 +8,27 @@ import dataclasses
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from neuro_platform.auth.service import Auth, User
 from neuro_platform.engines.base import Capacity, Handle, Report, State, Task
 from neuro_platform.engines.fake import FakeEngine
 from neuro_platform.reconciler import _Lane, _Pause
 from neuro_platform.settings import EngineSettings, Settings
+from neuro_platform.store.database import Database, sqlite_url
 from neuro_platform.store.jobs import Record
 from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, ServerNotAvailable
 from neuro_sdk.wire.codec import replace
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from tests.conftest import Platform, running_platform
 from tests.platform.orders import Clock, explicit, order
+
+ALICE = User("alice")
 
 
 @pytest.fixture
@@ -404,6 +409,76 @@ class TestPassedLogin:
 
         with pytest.raises(AuthenticationError, match="revoked"):
             await use_until_refused(platform, token)
+
+
+class TestARemovedUser:
+    async def other(self, platform: Platform, document: dict[str, Any]) -> JobDescription:
+        if ALICE not in await platform.parts.auth.users():
+            await platform.add_user(ALICE.name)
+        return await platform.parts.jobs.submit(ALICE, document)
+
+    async def of_alice(self, platform: Platform, job: JobDescription) -> JobDescription:
+        await platform.settle()
+        return await platform.parts.jobs.get(ALICE, job.id)
+
+    async def test_their_jobs_end_in_whatever_state_and_no_others(self, platform: Platform) -> None:
+        platform.engine.set_capacity(Capacity(cpu=0.3, memory_mb=1000))
+        platform.engine.will(hold=True)
+        ours = await look(platform, await submit(platform, explicit()))
+        runs = await self.other(platform, explicit(restart_policy="always"))
+        await platform.settle()
+        waits = await self.other(platform, explicit(cpu=0.2, pass_config=True))
+        await platform.settle()
+
+        assert await platform.parts.auth.remove_user(ALICE.name) == 2
+
+        for job in (runs, waits):
+            ended = await self.of_alice(platform, job)
+            assert steps(ended)[-1] == ("cancelled", "UserRequested")
+            assert ended.history.description == "Its user was removed from the platform"
+        assert (await look(platform, ours)).status is JobStatus.RUNNING
+        assert len(platform.engine.started) == 2
+
+    async def test_another_process_removes_them(self, platform: Platform) -> None:
+        platform.engine.will(hold=True)
+        job = await self.other(platform, order())
+        job = await self.of_alice(platform, job)
+        assert job.status is JobStatus.RUNNING
+
+        done = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "neuro_platform", "user", "rm", ALICE.name, "--data", str(platform.data)),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, words = await done.communicate()
+
+        assert (
+            words == b"Removed the user 'alice'; 1 unfinished job of theirs is stopped when the platform is up again\n"
+        )
+        await until(platform, job, JobStatus.CANCELLED)
+        assert platform.engine.stopped == [(f"{job.id}.1", 10.0)]
+
+    async def test_they_are_stopped_at_the_next_start(self, tmp_path: Path) -> None:
+        engine = FakeEngine()
+        engine.will(hold=True)
+        async with running_platform(tmp_path, {"local": engine}) as platform:
+            job = await self.other(platform, order())
+            await platform.settle()
+        database = await Database.open(sqlite_url(tmp_path / "platform.db"))
+        await Auth(database, keys=tmp_path / "keys").remove_user(ALICE.name)
+        await database.close()
+
+        async with running_platform(tmp_path, {"local": engine}) as platform:
+            assert (await self.of_alice(platform, job)).status is JobStatus.CANCELLED
+
+    async def test_a_job_that_slipped_in_is_not_tried_for_ever(self, platform: Platform) -> None:
+        await self.other(platform, order())
+        await platform.parts.auth.remove_user(ALICE.name)
+
+        job = await platform.parts.jobs.submit(ALICE, order(pass_config=True))
+
+        job = await self.of_alice(platform, job)
+        assert steps(job)[-1] == ("failed", "ContainerCannotRun")
+        assert job.history.description.startswith("No user named 'alice'")
 
 
 async def use_until_refused(platform: Platform, token: str) -> None:

@@ -13,7 +13,7 @@ from neuro_cli.root import Root
 def rm(_: Root, name: str, data: str | None) -> None:
     """Remove a user.
 
-    Logins and tokens of the user end at once.
+    Logins and tokens of the user end at once, and their jobs are stopped.
 
     Examples:
 
