@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
 
 from neuro_platform.auth.service import Auth
 from neuro_platform.engines.base import Engine
@@ -26,9 +29,12 @@ from neuro_platform.web.errors import errors
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import auth_key, clusters_key, database_key, jobs_key, settings_key, streams_key
 from neuro_platform.web.runner import Runner
-from neuro_sdk.errors import PlatformError
+from neuro_sdk.errors import NeuroError, PlatformError
+
+log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 30.0  # that a connection may stay open without a complete request, the first one included
+_TIDY_SECONDS = 24 * 3600.0  # between two removals of what has expired
 _GOODBYE_SECONDS = 3.0  # that requests have to end when the server is stopped
 _LINGER_SECONDS = 1.0  # that the rest of a refused body is read, so that its sender sees the refusal
 
@@ -67,6 +73,7 @@ async def open_platform(
         await reconciler.open()
         jobs_service = Jobs(store, clusters, settings.jobs, clock)
         streams = Streams(jobs_service)
+        stack.push_async_callback(_end, asyncio.create_task(_tidy_for_ever(auth_service)))
         yield Platform(settings, database, auth_service, clusters, jobs_service, streams, reconciler)
 
 
@@ -102,6 +109,20 @@ async def serve(platform: Platform, listening: socket.socket) -> AsyncIterator[N
         yield
     finally:
         await runner.cleanup()
+
+
+async def _tidy_for_ever(auth_service: Auth) -> None:
+    while True:
+        try:
+            await auth_service.drop_useless()
+        except (NeuroError, SQLAlchemyError) as exc:
+            log.warning("Cannot remove what has expired, trying again tomorrow: %s", exc)
+        await asyncio.sleep(_TIDY_SECONDS)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _engine(name: str, settings: EngineSettings, data: Path) -> Engine:

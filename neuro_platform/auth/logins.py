@@ -27,7 +27,10 @@ CODE_LIFE: Final = timedelta(seconds=60)
 PASTED_CODE_LIFE: Final = timedelta(minutes=5)  # a person carries it from one window to another
 BROWSER_LIFE: Final = timedelta(hours=24)
 GRACE: Final = timedelta(seconds=60)  # a refresh whose answer was lost, or two at once, can be made again
-_REMEMBER_REPLACED: Final = timedelta(days=30)
+# A login that is used lasts for ever, as clients know it: they refresh within hours of being used. One that nobody uses
+# for so long sits on a machine that was given away or forgotten, where it is only a danger.
+IDLE_LIFE: Final = timedelta(days=90)
+_PROLONG: Final = timedelta(days=1)  # not at every use: clients that keep their refresh token cost no write then
 
 _AGAIN: Final = "run `neuro login`"
 
@@ -129,7 +132,8 @@ class Logins:
                 if entry is not None and fresh:
                     fits = verifies(verifier, entry.challenge) and same_redirect(redirect_uri, entry.redirect_uri)
                     # a code shown with the wrong proof is spent too: it is in the wrong hands
-                    session = await begin(conn, entry.user, Kind.LOGIN, now) if fits else None
+                    until = now + IDLE_LIFE
+                    session = await begin(conn, entry.user, Kind.LOGIN, now, expires_at=until) if fits else None
                     await store.spend_code(conn, code, session.id if session else "-")
                     if session is not None:
                         return await self._grant(conn, session, now)
@@ -147,7 +151,7 @@ class Logins:
         """Tokens for a user who has proved to be one in another way."""
         now = self._clock()
         async with self._database.write() as conn:
-            return await self._grant(conn, await begin(conn, user, kind, now), now)
+            return await self._grant(conn, await begin(conn, user, kind, now, expires_at=now + IDLE_LIFE), now)
 
     async def refresh(self, secret: str, *, rotate: bool) -> Grant:
         """A new access token, and with ``rotate`` a new refresh token in place of the old one.
@@ -159,18 +163,26 @@ class Logins:
             async with self._database.write() as conn:
                 found = await store.find_secret(conn, secret)
                 good = found is not None and found.session.kind in (Kind.LOGIN, Kind.LOCAL)
+                expires_at = found.session.expires_at if found is not None and good else None
+                idle = expires_at is not None and expires_at <= now
                 copied = found is not None and found.replaced_at is not None and now - found.replaced_at > GRACE
-                if found is not None and good and copied:
+                if found is not None and good and (copied or idle):
                     await store.end_session(conn, found.session.id)
                     announce()
                 elif found is not None and good:
                     session = found.session
+                    if expires_at is None or now + IDLE_LIFE - expires_at >= _PROLONG:
+                        await store.prolong_session(conn, session.id, now + IDLE_LIFE)
                     if not rotate:
                         return self._tokens(session, secret, now)
                     if found.replaced_at is None:
                         await store.replace_secret(conn, secret, now)
-                        await store.drop_replaced_secrets(conn, session.id, now - _REMEMBER_REPLACED)
+                        await store.drop_replaced_secrets(conn, session.id, now)
                     return await self._grant(conn, session, now)
+        if idle:
+            raise OAuthError(
+                "invalid_grant", f"The login has expired, not being used for {IDLE_LIFE.days} days: {_AGAIN}"
+            )
         if good and copied:
             raise OAuthError("invalid_grant", f"The refresh token was used already, which ends the login: {_AGAIN}")
         raise OAuthError("invalid_grant", f"The refresh token was revoked or is not one of this platform: {_AGAIN}")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from neuro_platform.auth.logins import Grant, Logins
+from neuro_platform.auth.logins import IDLE_LIFE, Grant, Logins
 from neuro_platform.auth.oauth import OAuthError
 from neuro_platform.auth.passwords import Passwords
 from neuro_platform.auth.secret_files import secret
@@ -104,6 +104,12 @@ class Auth:
         if not hmac.compare_digest(key.strip().encode("utf-8", "surrogatepass"), self._local_key.encode("ascii")):
             raise OAuthError("invalid_grant", "The local key is not that of this platform's data folder")
         return await self.logins.start((await self.local_user()).name, Kind.LOCAL)
+
+    async def drop_useless(self) -> None:
+        """Remove from the database all that has expired; to be called now and then."""
+        now = self._clock()
+        async with self._database.write() as conn:
+            await store.drop_useless(conn, now, now + IDLE_LIFE)
 
     async def users(self) -> list[User]:
         """Everybody, by name."""

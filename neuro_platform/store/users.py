@@ -57,6 +57,7 @@ codes = Table(
 )
 
 _REMEMBER_CODES: Final = timedelta(days=1)  # spent or expired, to notice when one is used again
+_REMEMBER_REPLACED: Final = timedelta(days=30)  # secrets that have a successor, to notice the same
 
 
 class Kind(enum.Enum):
@@ -192,6 +193,21 @@ async def drop_expired_sessions(conn: AsyncConnection, kind: Kind, now: datetime
     await conn.execute(delete(sessions).where(sessions.c.kind == kind.value, sessions.c.expires_us <= _us(now)))
 
 
+async def prolong_session(conn: AsyncConnection, session_id: str, until: datetime) -> None:
+    """Let the session live longer."""
+    await conn.execute(update(sessions).where(sessions.c.id == session_id).values(expires_us=_us(until)))
+
+
+async def drop_useless(conn: AsyncConnection, now: datetime, first_expiry: datetime) -> None:
+    """Remove all that is past its time; logins that an older version stored without an end get their first."""
+    logins = sessions.c.kind.in_([Kind.LOGIN.value, Kind.LOCAL.value])
+    endless = update(sessions).where(logins, sessions.c.expires_us.is_(None))
+    await conn.execute(endless.values(expires_us=_us(first_expiry)))
+    await conn.execute(delete(sessions).where(sessions.c.expires_us <= _us(now)))
+    await conn.execute(delete(tokens).where(tokens.c.replaced_us < _us(now - _REMEMBER_REPLACED)))
+    await conn.execute(delete(codes).where(codes.c.expires_us < _us(now - _REMEMBER_CODES)))
+
+
 async def add_secret(conn: AsyncConnection, secret: str, session_id: str) -> None:
     """Let an opaque secret lead to the session."""
     await conn.execute(insert(tokens).values(hash=hash_of(secret), session=session_id))
@@ -209,9 +225,10 @@ async def replace_secret(conn: AsyncConnection, secret: str, now: datetime) -> N
     await conn.execute(update(tokens).where(tokens.c.hash == hash_of(secret)).values(replaced_us=_us(now)))
 
 
-async def drop_replaced_secrets(conn: AsyncConnection, session_id: str, before: datetime) -> None:
+async def drop_replaced_secrets(conn: AsyncConnection, session_id: str, now: datetime) -> None:
     """Remove secrets of the session that were replaced long ago."""
-    await conn.execute(delete(tokens).where(tokens.c.session == session_id, tokens.c.replaced_us < _us(before)))
+    before = _us(now - _REMEMBER_REPLACED)
+    await conn.execute(delete(tokens).where(tokens.c.session == session_id, tokens.c.replaced_us < before))
 
 
 async def add_code(conn: AsyncConnection, code: str, entry: Code, now: datetime) -> None:

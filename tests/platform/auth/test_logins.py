@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, select, update
 from yarl import URL
 
-from neuro_platform.auth.logins import GRACE, Grant
+from neuro_platform.auth.logins import GRACE, IDLE_LIFE, Grant
 from neuro_platform.auth.oauth import AuthorizationRequest, OAuthError, challenge_of
 from neuro_platform.auth.service import Auth, User
-from neuro_platform.store.users import Kind
+from neuro_platform.store.users import Kind, codes, sessions, tokens
 from neuro_sdk.errors import AuthenticationError
+from tests.conftest import running_platform
 from tests.platform.auth.door import CALLBACK, VERIFIER, Clock, add_alice, open_auth
 
 
@@ -157,11 +160,11 @@ async def test_an_old_refresh_token_after_the_grace_ends_the_login(auth: Auth, c
     assert await auth.authenticate(other.access_token) == User("alice")
 
 
-async def test_earlier_clients_keep_their_refresh_token_for_ever(auth: Auth, clock: Clock) -> None:
+async def test_earlier_clients_keep_their_refresh_token_while_they_use_it(auth: Auth, clock: Clock) -> None:
     first = await auth.logins.start("alice", Kind.LOGIN)
 
-    for _ in range(5):
-        clock.advance(days=300)
+    for _ in range(20):
+        clock.advance(days=80)
         grant = await auth.logins.refresh(first.refresh_token, rotate=False)
         assert grant.refresh_token == first.refresh_token
         assert await auth.authenticate(grant.access_token) == User("alice")
@@ -183,6 +186,80 @@ async def test_revoking_either_token_ends_both(auth: Auth, which: str) -> None:
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "\udcff"])
 async def test_revoking_what_means_nothing_is_no_error(auth: Auth, token: str) -> None:
     await auth.logins.revoke(token)
+
+
+@pytest.mark.parametrize("rotate", [True, False])
+@pytest.mark.parametrize("kind", [Kind.LOGIN, Kind.LOCAL])
+async def test_a_login_lasts_as_long_as_it_is_used(auth: Auth, clock: Clock, kind: Kind, rotate: bool) -> None:
+    grant = await auth.logins.start("alice", kind)
+    for _ in range(5):
+        clock.advance(days=60)
+        await auth.drop_useless()
+        grant = await auth.logins.refresh(grant.refresh_token, rotate=rotate)
+        assert await auth.authenticate(grant.access_token) == User("alice")
+
+    clock.advance(days=IDLE_LIFE.days)
+
+    with pytest.raises(OAuthError, match="not being used for 90 days: run `neuro login`"):
+        await auth.logins.refresh(grant.refresh_token, rotate=rotate)
+    with pytest.raises(OAuthError, match="revoked or is not one"):
+        await auth.logins.refresh(grant.refresh_token, rotate=rotate)
+
+
+async def test_a_login_by_code_ends_when_it_is_not_used(auth: Auth, clock: Clock) -> None:
+    grant = await _redeem(auth, await auth.logins.code("alice", _asked()))
+
+    clock.advance(days=IDLE_LIFE.days)
+
+    with pytest.raises(OAuthError, match="not being used"):
+        await auth.logins.refresh(grant.refresh_token, rotate=True)
+
+
+async def test_a_login_stored_without_an_end_gets_one(auth: Auth, clock: Clock) -> None:
+    grant = await auth.logins.start("alice", Kind.LOGIN)
+    async with auth._database.write() as conn:
+        await conn.execute(update(sessions).values(expires_us=None))
+    clock.advance(days=1000)
+
+    await auth.drop_useless()
+
+    grant = await auth.logins.refresh(grant.refresh_token, rotate=True)
+    clock.advance(days=IDLE_LIFE.days)
+    with pytest.raises(OAuthError, match="not being used"):
+        await auth.logins.refresh(grant.refresh_token, rotate=True)
+
+
+async def test_what_has_expired_does_not_pile_up(auth: Auth, clock: Clock) -> None:
+    await _redeem(auth, await auth.logins.code("alice", _asked()))
+    await auth.logins.remember_browser("alice")
+    await auth.logins.code("alice", _asked())
+    await auth.create_token(User("alice"), "ci", clock.now + timedelta(days=80))
+    used = await auth.logins.start("alice", Kind.LOGIN)
+    await auth.job_token(User("alice"), "job-1")
+    for _ in range(2):
+        clock.advance(days=45)
+        used = await auth.logins.refresh(used.refresh_token, rotate=True)
+
+    await auth.drop_useless()
+
+    async with auth._database.read() as conn:
+        left = [await conn.scalar(select(func.count()).select_from(table)) for table in (sessions, tokens, codes)]
+    assert left == [2, 2, 0]  # the login in use, the job; that login's present secret and the one before
+    assert await auth.logins.refresh(used.refresh_token, rotate=True)
+
+
+async def test_what_has_expired_goes_when_the_platform_starts(tmp_path: Path) -> None:
+    async with running_platform(tmp_path) as platform:
+        await platform.parts.auth.logins.start(platform.user.name, Kind.LOGIN)
+        async with platform.parts.database.write() as conn:
+            await conn.execute(update(sessions).where(sessions.c.kind == "login").values(expires_us=1))
+
+    async with running_platform(tmp_path) as platform, asyncio.timeout(20):
+        kinds = ["login"]
+        while "login" in kinds:
+            async with platform.parts.database.read() as conn:
+                kinds = list((await conn.execute(select(sessions.c.kind))).scalars())
+        assert kinds == ["personal"]
 
 
 async def test_a_browsers_cookie_is_no_refresh_token(auth: Auth) -> None:
