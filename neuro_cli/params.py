@@ -119,17 +119,20 @@ class Moment(_Text):
 
 
 class Seconds(_Text):
-    """A number of seconds, more than none."""
+    """A number of seconds, more than none; ``or_never`` lets 0 stand for no limit."""
 
     name = "seconds"
+
+    def __init__(self, *, or_never: bool = False) -> None:
+        self._or_never = or_never
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
             seconds = float(value)
         except ValueError:
             seconds = -1.0
-        if not 0 < seconds < 1e9:
-            self.fail(f"{value!r} is not a number of seconds above 0", param, ctx)
+        if not (0 < seconds < 1e9 or (self._or_never and seconds == 0)):
+            self.fail(f"{value!r} is not a number of seconds above 0" + ", or 0" * self._or_never, param, ctx)
         return seconds
 
 
@@ -158,6 +161,7 @@ ENV = Env()
 DURATION = Duration()
 MOMENT = Moment()
 SECONDS = Seconds()
+SECONDS_OR_NEVER = Seconds(or_never=True)
 URL = PlatformUrl()
 
 

@@ -15,7 +15,9 @@ from neuro_cli.root import Root
     "cmd", nargs=-1, required=True, metavar="CMD...", help="The command; one word alone is split as a shell would."
 )
 @option("-t/-T", "--tty/--no-tty", default=None, help="With a terminal, or without.  [default: with, when all is one]")
-@option("--timeout", type=float, default=0.0, metavar="SECONDS", help="Give up after so long; 0 is never.")
+@option(
+    "--timeout", type=params.SECONDS_OR_NEVER, default=0.0, metavar="SECONDS", help="Give up after so long; 0 is never."
+)
 @option("--no-key-check", is_flag=True, hidden=True, expose_value=False, help="Accepted; there are no keys.")
 async def exec_(root: Root, job: str, cmd: tuple[str, ...], tty: bool | None, timeout: float) -> int:  # noqa: ASYNC109
     """Run one more command inside a running job.
@@ -41,5 +43,11 @@ async def exec_(root: Root, job: str, cmd: tuple[str, ...], tty: bool | None, ti
     cmd = params.command_words(cmd)
     if params.command_line(cmd) is None:  # an unbalanced quote, too, is found here, not far away
         raise click.UsageError("Missing argument 'CMD...'")
-    async with asyncio.timeout(timeout or None), root.client() as client:
-        return await run_beside(root, client, await client.jobs.resolve(job), cmd, tty=tty)
+    patience = asyncio.timeout(timeout or None)
+    try:
+        async with patience, root.client() as client:
+            return await run_beside(root, client, await client.jobs.resolve(job), cmd, tty=tty)
+    except TimeoutError as exc:
+        if patience.expired():
+            raise TimeoutError(f"Gave up after {timeout:g} seconds; a command that had started runs on") from exc
+        raise

@@ -103,6 +103,15 @@ async def test_time_limit(platform: Platform, neuro: Neuro, train: str) -> None:
     done = await neuro("exec", "--timeout", "0.5", "train", "--", "sleep", "600")
 
     assert done.code == 124
+    assert done.err == "neuro: Gave up after 0.5 seconds; a command that had started runs on\n"
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "1h"])
+async def test_a_time_limit_that_makes_no_sense(neuro: Neuro, train: str, seconds: str) -> None:
+    done = await neuro("exec", "--timeout", seconds, "train", "--", "true")
+
+    assert done.code == 2
+    assert f"{seconds!r} is not a number of seconds above 0, or 0" in done.err
 
 
 async def test_with_a_terminal(platform: Platform, neuro: Neuro, train: str, screen: Screen) -> None:
