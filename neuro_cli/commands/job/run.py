@@ -14,7 +14,7 @@ from neuro_cli.root import Root
 if TYPE_CHECKING:
     from neuro_sdk import Client, HTTPPort, JobDescription
 
-HOST = "host"  # no container: there is no network of its own whose ports could be published
+HOST = ("host", "host:latest")  # no container: there is no network of its own whose ports could be published
 _DAY = 24 * 60 * 60.0
 
 
@@ -171,7 +171,7 @@ async def run(
     async with root.client() as client:
         job = await client.jobs.start(
             command=command_line,
-            http=_http(80 if http is None and image != HOST else http or 0, http_auth),
+            http=_http(80 if http is None and image not in HOST else http or 0, http_auth),
             life_span=_life_span(root, life_span, await client.config.get_user_config()),
             tty=tty,
             stdin=stdin,

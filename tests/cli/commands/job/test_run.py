@@ -150,6 +150,13 @@ async def test_options_become_the_job(platform: Platform, neuro: Neuro, tmp_path
     assert (job["restart_policy"], job["preset_name"]) == ("on-failure", "cpu-medium")
 
 
+@pytest.mark.parametrize("image", ["host", "host:latest"])
+async def test_this_machine_is_asked_for_no_port(neuro: Neuro, image: str) -> None:
+    await neuro.ok("run", "--detach", image, "--", "true")
+
+    assert "http" not in (await only_job(neuro))["container"]
+
+
 @pytest.mark.parametrize(
     ("words", "minutes"),
     [([], 1440), (["--life-span", "30s"], 1), (["--life-span", "90s"], 2), (["--life-span", "0"], None)],
