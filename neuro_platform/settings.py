@@ -4,7 +4,7 @@ host = "127.0.0.1"          # where to listen
 port = 8080                 # absent: 8080, or on the first start a free one
 allowed_hosts = []          # names by which clients may call, besides `host` and the loopback ones
 public_url = "https://…"    # how clients reach the platform, when that differs, as behind a proxy
-database_url = "sqlite+aiosqlite:///…"
+database_url = "sqlite+aiosqlite:////…/platform.db"   # SQLite, on a disk of this machine
 
 [log]
 level = "INFO"

@@ -23,7 +23,7 @@ _BUSY_SECONDS = 15  # how long SQLite waits for another process, such as `neuro 
 
 
 class Database:
-    """SQLite by default, PostgreSQL by URL; SQLAlchemy Core on both."""
+    """SQLite, through SQLAlchemy Core."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -32,19 +32,15 @@ class Database:
     @classmethod
     async def open(cls, url: str) -> Database:
         """Connect, and create or upgrade the tables; PlatformError in one sentence when that cannot be."""
+        parsed = _parsed(url)
+        database = cls(_engine(parsed))
         try:
-            parsed = make_url(url)
-            database = cls(_engine(parsed))
-        except (ArgumentError, ImportError) as exc:
-            raise PlatformError(f"The database URL is of no use: {exc}") from exc
-        try:
-            if parsed.get_backend_name() == "sqlite":
-                _try(parsed)
+            _try(parsed)
             async with database.write() as conn:
                 await conn.run_sync(bring_up_to_date)
         except (SQLAlchemyError, sqlite3.Error, ServerNotAvailable, OSError) as exc:
             await database.close()
-            raise PlatformError(f"Cannot use the database {_shown(parsed)}: {_reason(exc)}") from exc
+            raise PlatformError(f"Cannot use the database {parsed.database or ''}: {_reason(exc)}") from exc
         except BaseException:
             await database.close()
             raise
@@ -78,13 +74,27 @@ class Database:
 
 
 async def open_database(settings: Settings) -> Database:
-    """The database of a platform: SQLite in its data folder unless the settings say otherwise."""
+    """The database of a platform: in its data folder unless the settings say otherwise."""
     return await Database.open(settings.database_url or sqlite_url(settings.data / "platform.db"))
 
 
 def sqlite_url(path: object) -> str:
     """The URL of an SQLite file."""
     return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string()
+
+
+def _parsed(url: str) -> URL:
+    """The URL, for the one driver that we use; nothing but SQLite has been tried, so nothing else is taken."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        raise PlatformError(f"The database URL is of no use: {exc}") from exc
+    if parsed.drivername not in ("sqlite", "sqlite+aiosqlite"):
+        raise PlatformError(
+            f"The database URL {parsed.render_as_string(hide_password=True)!r} is of no use: the platform keeps its"
+            " data in SQLite, as in sqlite+aiosqlite:////folder/platform.db"
+        )
+    return parsed.set(drivername="sqlite+aiosqlite")
 
 
 def _try(url: URL) -> None:
@@ -94,8 +104,6 @@ def _try(url: URL) -> None:
 
 
 def _engine(url: URL) -> AsyncEngine:
-    if url.get_backend_name() != "sqlite":
-        return create_async_engine(url, pool_pre_ping=True)
     engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS})
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -126,7 +134,3 @@ def _reason(exc: BaseException) -> str:
     if isinstance(exc, DBAPIError) and exc.orig is not None:
         return str(exc.orig)
     return str(exc)
-
-
-def _shown(url: URL) -> str:
-    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)

@@ -162,7 +162,7 @@ class JobStore:
 
     async def get(self, owner: str, job: str) -> Record | None:
         """The job with this id, or the newest of this name."""
-        if "\0" in job:  # which PostgreSQL would not even compare
+        if "\0" in job:  # which not every database would even compare
             return None
         column = jobs.c.id if is_job_id(job) else jobs.c.name
         async with self._database.read() as conn:

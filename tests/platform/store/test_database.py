@@ -117,6 +117,21 @@ async def test_no_database_is_said_so(tmp_path: Path) -> None:
         await Database.open(sqlite_url(tmp_path / "no" / "folder"))
 
 
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite"])
+async def test_either_way_to_name_sqlite_will_do(tmp_path: Path, scheme: str) -> None:
+    await (await Database.open(f"{scheme}:///{tmp_path / 'x.db'}")).close()
+
+    assert (tmp_path / "x.db").is_file()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+asyncpg", "postgresql", "mysql", "sqlite+pysqlcipher"])
+async def test_another_database_is_refused_without_its_password(scheme: str) -> None:
+    with pytest.raises(PlatformError, match=r"keeps its data in SQLite") as caught:
+        await Database.open(f"{scheme}://neuro:hidden@db.example/neuro")
+
+    assert "hidden" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["nonsense", "nonsense://x", ""])
 async def test_a_url_that_is_none_is_said_so(url: str) -> None:
     with pytest.raises(PlatformError, match="database URL"):

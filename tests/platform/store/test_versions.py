@@ -76,6 +76,6 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
         connection.engine.dispose()
 
 
-def test_postgresql_gets_the_same_tables() -> None:
+def test_other_databases_could_have_these_tables() -> None:
     for table in complete_metadata().sorted_tables:
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
