@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Row, String, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neuro_platform.store.schema import metadata
+from neuro_sdk.wire.names import is_utf8
 
 # Times are microseconds since the epoch. Secrets are here as SHA-256 only: they are random, so nobody can guess
 # them from their hash, and a copy of the database opens no door.
@@ -124,6 +125,8 @@ async def add_user(conn: AsyncConnection, account: Account) -> None:
 
 async def find_user(conn: AsyncConnection, name: str) -> Account | None:
     """The user of that name."""
+    if not _is_storable(name):
+        return None
     row = (await conn.execute(select(users).where(users.c.name == name))).one_or_none()
     return _account(row) if row is not None else None
 
@@ -146,7 +149,7 @@ async def set_password(conn: AsyncConnection, name: str, password_hash: str) -> 
 
 async def remove_user(conn: AsyncConnection, name: str) -> bool:
     """Remove the user with all sessions; False when there was none."""
-    return bool((await conn.execute(delete(users).where(users.c.name == name))).rowcount)
+    return _is_storable(name) and bool((await conn.execute(delete(users).where(users.c.name == name))).rowcount)
 
 
 async def add_session(conn: AsyncConnection, session: Session) -> None:
@@ -165,6 +168,8 @@ async def add_session(conn: AsyncConnection, session: Session) -> None:
 
 async def find_session(conn: AsyncConnection, session_id: str) -> Session | None:
     """The session, also one past its time."""
+    if not _is_storable(session_id):
+        return None
     row = (await conn.execute(select(sessions).where(sessions.c.id == session_id))).one_or_none()
     return _session(row) if row is not None else None
 
@@ -172,6 +177,8 @@ async def find_session(conn: AsyncConnection, session_id: str) -> Session | None
 async def list_sessions(conn: AsyncConnection, kind: Kind, user: str | None = None) -> list[Session]:
     """Sessions of a kind, oldest first, of one user or of all."""
     query = select(sessions).where(sessions.c.kind == kind.value).order_by(sessions.c.created_us, sessions.c.id)
+    if user is not None and not _is_storable(user):
+        return []
     if user is not None:
         query = query.where(sessions.c.user_name == user)
     return [_session(row) for row in await conn.execute(query)]
@@ -254,6 +261,11 @@ async def find_code(conn: AsyncConnection, code: str) -> Code | None:
 async def spend_code(conn: AsyncConnection, code: str, session_id: str) -> None:
     """Note what the code was exchanged for."""
     await conn.execute(update(codes).where(codes.c.hash == hash_of(code)).values(session=session_id))
+
+
+def _is_storable(text: str) -> bool:
+    """Whether a database takes the text; none has what it does not take, and asking would be an error."""
+    return "\0" not in text and is_utf8(text)
 
 
 def _account(row: Row[Any]) -> Account:

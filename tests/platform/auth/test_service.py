@@ -234,6 +234,22 @@ async def test_removing_a_user_ends_all_their_tokens(auth: Auth, clock: Clock) -
         await auth.remove_user("bob")
 
 
+@pytest.mark.parametrize("name", ["ali\0ce", "\0", "\udcff"])
+async def test_a_name_that_nobody_can_have_is_refused_like_any_other(auth: Auth, clock: Clock, name: str) -> None:
+    with pytest.raises(AuthenticationError, match="wrong"):
+        await auth.logins.by_password(name, PASSWORD, address="127.0.0.1")
+    with pytest.raises(IllegalArgumentError, match="user name"):
+        await auth.add_user(name, PASSWORD)
+    for asked in (auth.set_password(name, PASSWORD), auth.remove_user(name)):
+        with pytest.raises(ResourceNotFound, match="No user named"):
+            await asked
+    with pytest.raises(ResourceNotFound, match="No user named"):
+        await auth.create_token(User(name), "ci", clock.now + timedelta(days=1))
+    with pytest.raises(ResourceNotFound, match="No token with the id"):
+        await auth.revoke_token(name)
+    assert await auth.tokens(User(name)) == []
+
+
 async def test_users_have_names_of_their_own(auth: Auth) -> None:
     with pytest.raises(Conflict, match="passwd alice"):
         await auth.add_user("alice", PASSWORD)
