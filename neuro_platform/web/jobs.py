@@ -122,9 +122,9 @@ def _time(request: web.Request, name: str) -> datetime | None:
 def _limit(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:19]) < 2**62):
-        raise IllegalArgumentError("The limit must be a whole number, at least 1")
-    return int(text[:19])
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
+        raise IllegalArgumentError("The limit must be a whole number, at least 1 and of at most 18 digits")
+    return int(text)
 
 
 async def _send_lines(

@@ -271,6 +271,7 @@ class TestList:
             "limit=0",
             "limit=-1",
             "limit=x",
+            "limit=10000000000000000000000000000",  # of which the first digits are no such number
             "limit=%C2%B2",
             "since=yesterday",
             "reverse=maybe",
