@@ -23,7 +23,7 @@ COMPLETE = "_NEURO_COMPLETE"  # set by the shell code of complete.py
 def main() -> NoReturn:
     """Run ``neuro`` with the arguments of this process and exit."""
     _hold_standard_streams()
-    gc.set_threshold(20_000)  # imports make much that stays; looking through it 150 times takes a tenth of `neuro ps`
+    gc.set_threshold(100_000)  # imports make much that stays; looking through it 150 times takes a tenth of `neuro ps`
     if shell := os.environ.get(COMPLETE):
         from neuro_cli.complete import answer
 

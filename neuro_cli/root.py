@@ -42,6 +42,10 @@ class Root:
         """Run a command's coroutine to its end; Ctrl-C cancels it and raises KeyboardInterrupt."""
         import asyncio
 
+        from neuro_cli.certificates import read_when_needed
+
+        with read_when_needed():
+            from neuro_sdk import Client  # noqa: F401  # and with it all that is large
         return asyncio.run(coroutine)
 
     @property

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sdk.certificates import Authority
+
 HEAVY = {"aiohttp", "asyncio", "rich", "msgspec", "ssl"}
 
 PROBE = """
@@ -49,6 +51,30 @@ def test_nothing_heavy_is_imported(words: list[str], extra: dict[str, str], code
 
     *_, exited, imported = done.stderr.splitlines()
     assert (exited, imported.split()[1:]) == (f"code {code}", [])
+
+
+CERTIFICATES = """
+import ssl
+from neuro_cli.root import Root
+async def nothing(): pass
+Root().run(nothing())
+from aiohttp import connector
+context = connector._SSL_CONTEXT_VERIFIED
+print(len(context.get_ca_certs()))
+for _ in range(2):
+    context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="example.org")
+    print(len(context.get_ca_certs()), context.verify_mode is ssl.CERT_REQUIRED, context.check_hostname)
+"""
+
+
+def test_certificates_are_read_once_and_not_before_they_are_needed(tmp_path: Path) -> None:
+    env = {**os.environ, "SSL_CERT_FILE": str(Authority(tmp_path / "tls").file), "SSL_CERT_DIR": ""}
+
+    done = subprocess.run(
+        [sys.executable, "-c", CERTIFICATES], capture_output=True, text=True, timeout=60, check=True, env=env
+    )
+
+    assert done.stdout.splitlines() == ["0", "1 True True", "1 True True"]
 
 
 def test_importing_the_sdk_costs_nothing() -> None:
