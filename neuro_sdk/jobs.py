@@ -231,10 +231,15 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
             if is_job_id(name):
                 return name
         found = self._list(name=_segment(name), owners=(owner,), reverse=True, limit=1, cluster_name=cluster)
+        job_id = None
         async with found:
-            async for description in found:
+            async for description in found:  # to the end, so that the connection can be used again
+                if job_id is not None:
+                    break  # of a platform that knows no limit
                 if description.name == name:  # a platform may know no such filter, and the wrong job may be killed
-                    return description.id
+                    job_id = description.id
+        if job_id is not None:
+            return job_id
         if (owner, cluster) != (self._config.username, self._config.cluster_name):
             raise ResourceNotFound(f"No job {name!r} of {owner} on the cluster {cluster}")
         return name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import time
 import tracemalloc
@@ -590,6 +592,38 @@ async def test_a_name_is_looked_up(client: Client, foreign: Foreign, job: str, o
         "limit": ["1"],
         "cluster_name": [cluster],
     }
+
+
+async def test_after_a_look_up_the_connection_is_used_again(client: Client, foreign: Foreign) -> None:
+    places: list[object] = []
+
+    def find(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        places.append(request.transport.get_extra_info("peername"))
+        return ndjson(job_document(name="train"))
+
+    foreign.answers["GET /api/v1/jobs"] = find
+
+    for _ in range(2):
+        assert await client.jobs.resolve("train") == JOB_ID
+
+    assert places[0] == places[1]
+
+
+async def test_a_platform_that_knows_no_limit_is_not_read_to_the_end(client: Client, foreign: Foreign) -> None:
+    async def list_forever(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": NDJSON})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(json.dumps(job_document(name="train")).encode() + b"\n")
+                await asyncio.sleep(0.001)
+        return response
+
+    foreign.answers["GET /api/v1/jobs"] = list_forever
+
+    async with asyncio.timeout(10):
+        assert await client.jobs.resolve("train") == JOB_ID
 
 
 async def test_a_job_of_another_name_is_never_taken_for_the_one_that_was_asked_for(client: Client) -> None:
