@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import struct
 import sys
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neuro_platform.engines.base import Files, Handle
 from neuro_sdk.errors import IllegalArgumentError, NeuroError, ServerNotAvailable
@@ -29,6 +30,7 @@ HEARTBEAT: Final = 5.0  # seconds; a follower says at least this often that it i
 _ACTIVE: Final = 0.02  # between two looks at a log that grows
 _IDLE: Final = 0.5  # and at one that does not
 _GAP: Final = 0.002  # however often the engine calls: a program that writes byte by byte must not cost a look for each
+_LONGEST: Final = 4 * 1024 * 1024  # bytes of a stretch; between two of them others get their turn
 _RECORD: Final = struct.Struct("!QB")  # of ``Files.index``
 
 
@@ -103,6 +105,15 @@ class Streams:
                 await watch.close()
 
 
+class Stretch(NamedTuple):
+    """A long frame of standard output that is still in its file: sending it from there copies nothing."""
+
+    offset: int
+    file: io.FileIO  # open until the follower goes on
+    start: int  # in the file
+    size: int
+
+
 class Follower:
     """One reader of a job's output; iterate over it once.
 
@@ -140,6 +151,15 @@ class Follower:
                     raise ServerNotAvailable("The log has been cut short")
                 if before is self._seen:
                     yield ()
+
+    def take(self) -> Stretch | None:
+        """Pass over what comes next, if it is a stretch that the caller can send without waiting for a disk."""
+        if self._streams.closing or self._seen.size - self._at < CHUNK:
+            return None
+        stretch = self._reader.find(self._seen, self._at)
+        if stretch is not None:
+            self._at += stretch.size
+        return stretch
 
     def close(self) -> None:
         """Let go of the files."""
@@ -318,10 +338,7 @@ class _Reader:
 
     async def read(self, seen: _Seen, at: int) -> Sequence[Frame]:
         """Some of what there is from ``at`` on: at least a byte."""
-        part = next(part for part in seen.parts if part.start <= at < part.start + part.size)
-        if self._files != part.files:
-            self.close()
-            self._open(part.files)
+        part = self._go_to(seen, at)
         first = at - part.start
         size = min(CHUNK, part.size - first)
         if _in_memory(self._log, first) and _in_memory(self._log, first + size - 1):
@@ -335,12 +352,34 @@ class _Reader:
             for kind, begin, end in self._kinds(part.files, first, first + len(data))
         ]
 
+    def find(self, seen: _Seen, at: int) -> Stretch | None:
+        """A stretch from ``at`` on, if there is a long one of standard output alone, and in memory."""
+        part = self._go_to(seen, at)
+        if self._has_index(part.files):
+            return None
+        first = at - part.start
+        last = end = min(first + _LONGEST, part.size)
+        for place in range(first, last, CHUNK):
+            if not _in_memory(self._log, min(place + CHUNK, last) - 1):
+                end = place
+                break
+        if end - first < CHUNK or not _in_memory(self._log, first):
+            return None
+        return Stretch(at, io.FileIO(self._log, closefd=False), first, end - first)
+
     def close(self) -> None:
         if self._log >= 0:
             os.close(self._log)
         if self._index is not None:
             self._index.close()
         self._files, self._log, self._index = None, -1, None
+
+    def _go_to(self, seen: _Seen, at: int) -> _Part:
+        part = next(part for part in seen.parts if part.start <= at < part.start + part.size)
+        if self._files != part.files:
+            self.close()
+            self._open(part.files)
+        return part
 
     def _open(self, files: Files) -> None:
         try:
@@ -350,12 +389,18 @@ class _Reader:
         self._files = files
 
     def _kinds(self, files: Files, first: int, last: int) -> Sequence[tuple[Kind, int, int]]:
+        if not self._has_index(files) or self._index is None:
+            return ((Kind.STDOUT, first, last),)
+        return self._index.parts(first, last)
+
+    def _has_index(self, files: Files) -> bool:
+        """Whether any of it is standard error, which may be so from a later byte on."""
         if self._index is None:
             try:
                 self._index = _Index(files.index)
             except FileNotFoundError:  # as most jobs have none
-                return ((Kind.STDOUT, first, last),)
-        return self._index.parts(first, last)
+                return False
+        return True
 
 
 def _in_memory(file: int, offset: int) -> bool:

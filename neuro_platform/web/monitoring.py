@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import signal
@@ -13,7 +14,7 @@ from aiohttp import HttpVersion11, web
 
 from neuro_platform.engines.base import Channel, Command, Handle, Interactive
 from neuro_platform.services.jobs import Placed
-from neuro_platform.services.streams import Follower
+from neuro_platform.services.streams import Follower, Stretch
 from neuro_platform.web.http import API, answer, flag, number, read, user_of
 from neuro_platform.web.keys import jobs_key, streams_key
 from neuro_platform.web.relay import (
@@ -37,7 +38,7 @@ from neuro_sdk.errors import (
     ServerNotAvailable,
 )
 from neuro_sdk.wire.codec import decode
-from neuro_sdk.wire.frames import CONTENT_TYPE, Frame, Kind, pack
+from neuro_sdk.wire.frames import CONTENT_TYPE, HEADER, Frame, Kind, pack
 from neuro_sdk.wire.jobs import ExecInspect, JobRestartPolicy
 from neuro_sdk.wire.streams import ExecCreated, ExecOrder, Size
 
@@ -212,9 +213,30 @@ async def _write_log(request: web.Request, response: web.StreamResponse, followe
             return True
         if not frames and framed:
             await response.write(pack(Kind.PING, follower.offset))
-        elif request.transport is None or request.transport.is_closing():
+        while framed and (transport := _plain_transport(request)) is not None and (stretch := follower.take()):
+            if not await _send_file(transport, stretch, chunked=bool(response.chunked)):
+                return False
+        if request.transport is None or request.transport.is_closing():
             return False
     return False
+
+
+def _plain_transport(request: web.Request) -> asyncio.WriteTransport | None:
+    """The connection, if what is written there goes out as it is."""
+    transport = request.transport
+    if not isinstance(transport, asyncio.WriteTransport) or transport.is_closing():
+        return None
+    return transport if transport.get_extra_info("sslcontext") is None else None
+
+
+async def _send_file(transport: asyncio.WriteTransport, stretch: Stretch, *, chunked: bool) -> bool:
+    """Write a frame with its payload straight from the file; whether all of it was there."""
+    header = HEADER.pack(Kind.STDOUT, stretch.offset, stretch.size)
+    transport.write(b"%x\r\n%b" % (HEADER.size + stretch.size, header) if chunked else header)
+    sent = await asyncio.get_running_loop().sendfile(transport, stretch.file, stretch.start, stretch.size)
+    if chunked:
+        transport.write(b"\r\n")
+    return sent == stretch.size
 
 
 async def _attach(

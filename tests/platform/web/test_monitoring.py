@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ import pytest
 from yarl import URL
 
 from neuro_platform.engines.fake import FakeEngine
+from neuro_platform.services.streams import Stretch, _Reader
 from neuro_sdk.wire.frames import CONTENT_TYPE, SUBPROTOCOL, Frame, Kind, Unpacker, pack, unpack
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from tests.conftest import Platform, running_platform
@@ -208,7 +210,46 @@ async def test_a_large_log_comes_in_frames_of_a_bounded_size(caller: Caller) -> 
     frames = list(Unpacker().feed(body))
 
     assert output(frames) == log
-    assert max(len(frame.data) for frame in frames) <= 256 * 1024
+    assert len(frames) == 3  # a ping, the whole log, the end
+    assert max(len(frame.data) for frame in frames) <= 4 * 1024 * 1024
+
+
+async def test_a_log_that_is_cut_short_while_it_is_sent_has_no_end(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(reader: _Reader, *about: Any) -> Stretch | None:
+        stretch = find_really(reader, *about)
+        assert stretch is not None
+        os.truncate(f"/proc/self/fd/{stretch.file.fileno()}", 1000)
+        return stretch
+
+    find_really = _Reader.find
+    monkeypatch.setattr(_Reader, "find", find)
+    caller.engine.will(output=bytes(1_000_000))
+    job = await caller.run()
+
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await caller.get(caller.url(job, "log"), FRAMES)
+
+
+async def test_frames_follow_a_log_that_grows_by_much(caller: Caller) -> None:
+    parts = [os.urandom(size) for size in (1, 300_000, 9_000_000, 10, 2_000_000)]
+    caller.engine.will(output=parts[0], hold=True)
+    job = await caller.run()
+    task = caller.engine.started[0].id
+    frames: list[Frame] = []
+    unpacker = Unpacker()
+
+    async with asyncio.timeout(SECONDS), caller.session.get(caller.url(job, "log"), headers=FRAMES) as response:
+        for done, part in enumerate(parts[1:], 1):
+            while len(output(frames)) < sum(map(len, parts[:done])):
+                frames += unpacker.feed(await response.content.readany())
+            caller.engine.write(task, part)
+        caller.engine.finish(task, 0)
+        while not frames or frames[-1].kind != Kind.EXIT:
+            frames += unpacker.feed(await response.content.readany())
+
+    assert output(frames) == b"".join(parts)
 
 
 async def test_without_following_there_is_what_there_is_now(caller: Caller) -> None:
