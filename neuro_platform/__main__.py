@@ -23,6 +23,8 @@ NOT_RUNNING: Final = 3
 NOT_INSTALLED: Final = 70
 INTERRUPTED: Final = 130
 
+_INSIST: Final = 0.5  # seconds until a lock that is held is believed to be a server's
+
 _NEEDED = ("sqlalchemy", "aiosqlite", "alembic", "jwt", "argon2", "psutil")
 
 
@@ -68,7 +70,7 @@ def _serve(options: argparse.Namespace, folder: Folder) -> int:
         os.set_inheritable(options.lock_fd, False)  # the platform's own, not its children's
         os.set_inheritable(options.ready_fd, False)
         return _run(options, folder)
-    with taken_lock(folder) as lock:
+    with taken_lock(folder, insist=_INSIST) as lock:
         if lock is None:
             found = running(folder)
             where = f" at {found.url} (process {found.pid})" if found else ""

@@ -137,22 +137,30 @@ def down(folder: Folder) -> bool:
 
 
 @contextlib.contextmanager
-def taken_lock(folder: Folder) -> Iterator[int | None]:
-    """The lock of the folder for as long as the block or a process that inherited it; ``None`` when it is taken."""
+def taken_lock(folder: Folder, *, insist: float = 0.0) -> Iterator[int | None]:
+    """The lock of the folder for as long as the block or a process that inherited it; ``None`` when it is taken.
+
+    Who only looks whether it is taken holds it for a moment: seconds to ``insist`` tell that from a server.
+    """
+    until = time.monotonic() + insist
     try:
         lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise unusable(folder.path, exc) from exc
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        yield None
-        return
-    try:
-        yield lock
+        while not (taken := _try_lock(lock)) and time.monotonic() < until:
+            time.sleep(_PAUSE)
+        yield lock if taken else None
     finally:
         os.close(lock)
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def describe(folder: Folder, *, url: str, host: str, port: int, version: str) -> None:

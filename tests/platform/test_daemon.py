@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -263,6 +264,22 @@ def test_foreground_serves_until_it_is_asked_to_stop(shell: Shell) -> None:
         process.stderr.read()
     assert process.returncode == 0
     assert shell("status").code == 3
+
+
+def test_whoever_only_looks_is_not_taken_for_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = []
+
+    def run(*_: object) -> int:
+        served.append(True)
+        return 0
+
+    monkeypatch.setattr("neuro_platform.__main__._run", run)
+    with Folder(tmp_path).lock.open("w") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        monkeypatch.setattr("time.sleep", lambda _: fcntl.flock(look, fcntl.LOCK_UN))  # the look is over meanwhile
+
+        assert main(["up", "--foreground", "--data", str(tmp_path)]) == 0
+    assert served == [True]
 
 
 def test_the_log_can_be_read(shell: Shell) -> None:
