@@ -21,9 +21,10 @@ from yarl import URL
 from neuro_sdk._core import Core
 from neuro_sdk._streams import BROKEN, SILENCE, Broken, FramedStream, Patience, PlainStream, StdStream
 from neuro_sdk._waiting import told
-from neuro_sdk.errors import NotAPlatform, NotSupportedError, StreamLost
+from neuro_sdk.errors import IllegalArgumentError, NotAPlatform, NotSupportedError, StreamLost
 from neuro_sdk.wire.frames import CONTENT_TYPE, FEATURE, SUBPROTOCOL, Kind, Unpacker, prepare_memory
 from neuro_sdk.wire.jobs import ExecInspect, JobDescription
+from neuro_sdk.wire.names import is_utf8
 from neuro_sdk.wire.streams import ExecCreated, ExecOrder
 
 __all__ = ["StdStream", "Streams"]
@@ -38,6 +39,13 @@ class Places(Protocol):
     @property
     def monitoring_url(self) -> URL:
         """The base of chapter 6 of the API."""
+
+
+def segment(text: str, what: str = "neither the id nor the name of a job") -> str:
+    """An id or a name as part of a path; what would lead elsewhere is refused."""
+    if not text or text in (".", "..") or "/" in text or not is_utf8(text):
+        raise IllegalArgumentError(f"{text!r} is {what}")
+    return text
 
 
 class Streams:  # not an ABC: the parts of a client have a metaclass of their own
@@ -162,8 +170,9 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
         params = {"w": str(w), "h": str(h)}
         await self._core.call("POST", self._url(id, "resize"), params=params, repeat=True)
 
-    def _url(self, *segments: str) -> URL:
-        return self._places.monitoring_url.joinpath(*segments)
+    def _url(self, job: str, *rest: str) -> URL:
+        others = (segment(one, "not the id of a command") for one in rest)
+        return self._places.monitoring_url.joinpath(segment(job), *others)
 
     def _framed_socket(
         self, url: URL, params: dict[str, str]

@@ -13,7 +13,7 @@ from yarl import URL
 from neuro_sdk._core import Core, lines
 from neuro_sdk._listing import Listing
 from neuro_sdk._private import NoPublicConstructor
-from neuro_sdk.attach import Streams
+from neuro_sdk.attach import Streams, segment
 from neuro_sdk.config import Config
 from neuro_sdk.errors import IllegalArgumentError, NDJSONError, ResourceNotFound
 from neuro_sdk.parser import Parser
@@ -204,7 +204,7 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
 
     async def send_signal(self, id: str, signal: str | int) -> None:  # noqa: A002
         """Send a signal to the job's program, by number or by name such as ``SIGKILL``."""
-        url = self._config.monitoring_url / _segment(id) / "kill"
+        url = self._config.monitoring_url / segment(id) / "kill"
         await self._core.call("POST", url, params={"signal": str(signal)})
 
     async def get_capacity(self) -> Mapping[str, int]:
@@ -230,7 +230,7 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
                 raise IllegalArgumentError(f"{job!r} names no job: write job://CLUSTER/USER/NAME, or the name alone")
             if is_job_id(name):
                 return name
-        found = self._list(name=_segment(name), owners=(owner,), reverse=True, limit=1, cluster_name=cluster)
+        found = self._list(name=segment(name), owners=(owner,), reverse=True, limit=1, cluster_name=cluster)
         job_id = None
         async with found:
             async for description in found:  # to the end, so that the connection can be used again
@@ -318,14 +318,7 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
         return self._config.api_url / path
 
     def _job(self, job: str) -> URL:
-        return self._api("jobs") / _segment(job)
-
-
-def _segment(job: str) -> str:
-    """An id or a name as part of a path; what would lead elsewhere is refused."""
-    if not job or job in (".", "..") or "/" in job or not is_utf8(job):
-        raise IllegalArgumentError(f"{job!r} is neither the id nor the name of a job")
-    return job
+        return self._api("jobs") / segment(job)
 
 
 def _listed_job(line: bytes, images: ImageReader) -> JobDescription:

@@ -23,7 +23,7 @@ from neuro_platform.settings import Settings
 from neuro_sdk import Client, Factory, JobDescription, JobStatus
 from neuro_sdk._streams import Broken, Patience
 from neuro_sdk.attach import StdStream
-from neuro_sdk.errors import AuthenticationError, NotSupportedError, ResourceNotFound, StreamLost
+from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, NotSupportedError, ResourceNotFound, StreamLost
 from neuro_sdk.wire.frames import WINDOW
 from neuro_sdk.wire.jobs import read_job
 from tests.conftest import Platform, running_platform
@@ -459,6 +459,18 @@ async def test_streams_go_on_when_the_server_is_started_again(
 ) -> None:
     runtime = tmp_path_factory.mktemp("run")
     program = "import sys, time\nfor n in range(int(sys.argv[1])): print(n, flush=True); time.sleep(0.05)\nsys.exit(9)"
+    log, out = bytearray(), bytearray()
+
+    async def follow(chunks: AsyncIterator[bytes]) -> None:
+        async for chunk in chunks:
+            log.extend(chunk)
+
+    async def follow_command(job: str, exec_id: str) -> int | None:
+        async with client.jobs.exec_start(job, exec_id) as stream:
+            while (message := await stream.read_out()) is not None:
+                out.extend(message.data)
+        return stream.exit_code
+
     async with CuttingProxy() as proxy, AsyncExitStack() as clients:
         settings = Settings(data=tmp_path / "platform", public_url=str(proxy.url))
         streams: list[asyncio.Task[Any]] = []
@@ -476,25 +488,23 @@ async def test_streams_go_on_when_the_server_is_started_again(
                     job = await run(client, sys.executable, "-c", program, "70")
                     exec_id = await client.jobs.exec_create(job, [sys.executable, "-c", program, "40"])
                     streams = [
-                        asyncio.create_task(everything(client.jobs.monitor(job))),
-                        asyncio.create_task(_exec(client, job, exec_id)),
+                        asyncio.create_task(follow(client.jobs.monitor(job))),
+                        asyncio.create_task(follow_command(job, exec_id)),
                     ]
-                await asyncio.sleep(0.5)
+                for task, heard in zip(streams, (log, out), strict=True):
+                    before = len(heard)
+                    async with asyncio.timeout(SECONDS):
+                        while len(heard) <= before and not task.done():
+                            await asyncio.sleep(0.01)
             proxy.to = None
         engines = {"local": LocalEngine(runtime_dir=runtime)}
         async with running_platform(tmp_path / "platform", engines, settings) as platform:
             proxy.to = URL.build(scheme="http", host="127.0.0.1", port=platform.parts.settings.port)
-            log, (out, code) = await asyncio.gather(*streams)
+            _, code = await asyncio.gather(*streams)
 
     assert log == b"".join(b"%d\n" % number for number in range(70))
     assert out == b"".join(b"%d\n" % number for number in range(40))
     assert code == 9
-
-
-async def _exec(client: Client, job: str, exec_id: str) -> tuple[bytes, int | None]:
-    async with client.jobs.exec_start(job, exec_id) as stream:
-        out, _ = await output(stream)
-    return out, stream.exit_code
 
 
 async def test_a_failure_to_send_ends_the_stream_for_reader_and_writer(
@@ -515,6 +525,23 @@ async def test_a_failure_to_send_ends_the_stream_for_reader_and_writer(
             await stream.read_out()
         with pytest.raises(RuntimeError, match="no memory"):
             await stream.write_in(b"more")
+
+
+@pytest.mark.parametrize("job", ["", "..", "../config", "a/b", "x\udcff"])
+async def test_a_job_that_would_lead_elsewhere_is_asked_for_nothing(here: Place, job: str) -> None:
+    client = await here.client()
+    before = here.proxy.connections
+
+    for asking in (
+        anext(client.jobs.logs(job)),
+        client.jobs.attach(job, stdout=True).__aenter__(),
+        client.jobs.exec_create(job, "true"),
+        client.jobs.exec_inspect("job", job),
+        client.jobs.resize(job, w=80, h=25),
+    ):
+        with pytest.raises(IllegalArgumentError, match=r"is (neither the id nor the name of a job|not the id of a)"):
+            await asking
+    assert here.proxy.connections == before
 
 
 async def test_a_server_that_stays_away_loses_the_stream(here: Place) -> None:
