@@ -1,4 +1,4 @@
-"""Certificate authorities and servers' certificates, made for a test."""
+"""Certificate authorities and servers' certificates, made for a test as RFC 5280 wants them (Python 3.13 does too)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Authority:
         self._name = _name("An authority of our own")
         usage = x509.KeyUsage(*[False] * 5, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False)
         certificate = (
-            _builder(self._name, self._name, self._key)
+            _builder(self._name, self._name, self._key, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(usage, critical=True)
             .sign(self._key, hashes.SHA256())
@@ -38,7 +38,7 @@ class Authority:
         """What a server at this host needs."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _builder(_name(host), self._name, key)
+            _builder(_name(host), self._name, key, self._key)
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -58,7 +58,9 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -67,4 +69,6 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .serial_number(x509.random_serial_number())
         .not_valid_before(_NOW - _DAY)
         .not_valid_after(_NOW + _DAY)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
