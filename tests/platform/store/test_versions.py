@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,19 @@ from neuro_platform.store.versions import bring_up_to_date, known, migrate
 from neuro_sdk.errors import PlatformError
 
 
-def connected(path: Path) -> Connection:
-    return create_engine(f"sqlite:///{path}").connect()
+@contextmanager
+def connected(path: Path) -> Iterator[Connection]:
+    engine = create_engine(f"sqlite:///{path}")
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()  # only now: what is in use would be left open
 
 
 def tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
     """Columns and indexes, as SQLite sees them."""
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         found = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for name in names}
         for name in names:
@@ -32,7 +40,6 @@ def tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
                 found[name].append((unique, columns, None if index.startswith("sqlite_autoindex") else index))
             found[name] += connection.execute(f"PRAGMA foreign_key_list({name})").fetchall()
             found[name].sort(key=str)
-    connection.close()
     return found
 
 
@@ -40,13 +47,11 @@ def test_a_new_database_is_as_one_that_has_grown(tmp_path: Path) -> None:
     with connected(tmp_path / "new") as connection:
         bring_up_to_date(connection)
         connection.commit()
-        connection.engine.dispose()
     with connected(tmp_path / "grown") as connection:
         for revision in known():
             migrate(connection, revision)
         differences = compare_metadata(MigrationContext.configure(connection), complete_metadata())
         connection.commit()
-        connection.engine.dispose()
 
     assert differences == []
     assert tables(tmp_path / "new") == tables(tmp_path / "grown")
@@ -63,7 +68,6 @@ def test_an_older_database_is_brought_up_to_date(tmp_path: Path, revision: str) 
         connection.commit()
 
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == known()[-1]
-        connection.engine.dispose()
 
 
 def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
@@ -73,7 +77,6 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
 
         with pytest.raises(PlatformError, match=rf"newer version.*9999.*up to {known()[-1]}"):
             bring_up_to_date(connection)
-        connection.engine.dispose()
 
 
 def test_other_databases_could_have_these_tables() -> None:
