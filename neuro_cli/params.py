@@ -35,6 +35,18 @@ class _Text(_ParamType):
         return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
 
 
+class Given(_Text):
+    """Text that is not empty: mostly that is a shell variable without a value, and as a filter it would let all in."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text.strip():
+            self.fail("it is empty: is a variable of the shell not set?", param, ctx)
+        return text
+
+
 class Job(_Text):
     """A job's id, its name, or a ``job:`` URI; the platform says whether it exists."""
 
@@ -154,6 +166,7 @@ class PlatformUrl(_Text):
         return url
 
 
+GIVEN = Given()
 JOB = Job()
 IMAGE = Image()
 JOB_NAME = JobName()

@@ -23,6 +23,7 @@ def test_duration(text: str, seconds: float) -> None:
 
 
 WRONG = [
+    (params.GIVEN, ["", " "]),
     (params.DURATION, ["", "1", "1y", "-1d", "1h1d", "1.5h", "d", " 1d"]),
     (params.ENV, ["", "=x", "a b=c", "A=\0"]),
     (params.JOB_NAME, ["ab", "Train", "a--b", "-abc", "abc-", "job-abc", "1abc", "a" * 41]),

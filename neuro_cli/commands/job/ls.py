@@ -27,11 +27,15 @@ _STATUSES = ["pending", "suspended", "running", "succeeded", "failed", "cancelle
     help=f"Only jobs in this state: {', '.join(_STATUSES)}. Repeatable.",
 )  # fmt: skip
 @option("-a", "--all", "all_", is_flag=True, help="Jobs in any state, the finished ones too.")
-@option("-o", "--owner", "owners", multiple=True, metavar="USER", help="Only jobs of this user; ME is you. Repeatable.")
-@option("-n", "--name", metavar="NAME", help="Only jobs of exactly this name.")
 @option(
-    "-t", "--tag", "tags", multiple=True, metavar="TAG", help="Only jobs with this tag. Repeatable: with all of them."
-)
+    "-o", "--owner", "owners", multiple=True, type=params.GIVEN, metavar="USER",
+    help="Only jobs of this user; ME is you. Repeatable.",
+)  # fmt: skip
+@option("-n", "--name", type=params.GIVEN, metavar="NAME", help="Only jobs of exactly this name.")
+@option(
+    "-t", "--tag", "tags", multiple=True, type=params.GIVEN, metavar="TAG",
+    help="Only jobs with this tag. Repeatable: with all of them.",
+)  # fmt: skip
 @option("-d", "--description", metavar="TEXT", help="Only jobs of exactly this description.")
 @option(
     "--since", type=params.MOMENT, metavar="WHEN", help="Only jobs made since then: a date, or an age such as 1d2h."

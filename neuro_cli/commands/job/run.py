@@ -29,11 +29,14 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
 @option(
     "-s",
     "--preset",
+    type=params.GIVEN,
     metavar="PRESET",
     help="How much of the machine; neuro config show lists them.  [default: the first]",
 )
 @option("-n", "--name", type=params.JOB_NAME, metavar="NAME", help="A name for the job, of which only one may run.")
-@option("--tag", "tags", multiple=True, metavar="TAG", help="A label, to find the job by. Repeatable.")
+@option(
+    "--tag", "tags", multiple=True, type=params.GIVEN, metavar="TAG", help="A label, to find the job by. Repeatable."
+)
 @option("-d", "--description", metavar="TEXT", help="Free text about the job.")
 @option(
     "-v",

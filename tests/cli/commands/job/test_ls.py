@@ -155,3 +155,11 @@ async def test_not_logged_in(stranger: Neuro) -> None:
 
 async def test_two_at_the_same_time(neuro: Neuro, three: list[str]) -> None:
     assert len(set(await asyncio.gather(*(neuro.ok("-q", "ps") for _ in range(4))))) == 1
+
+
+@pytest.mark.parametrize("option", ["-n", "-t", "-o"])
+async def test_an_empty_filter_is_not_all_jobs(neuro: Neuro, three: list[str], option: str) -> None:
+    done = await neuro("-q", "ps", option, "")
+
+    assert (done.code, done.out) == (2, b"")
+    assert "it is empty" in done.sentence

@@ -189,6 +189,15 @@ async def test_old_options_are_taken_with_a_word(platform: Platform, neuro: Neur
     assert "deprecated" in done.err
 
 
+@pytest.mark.parametrize("option", ["-s", "-n", "--tag"])
+async def test_an_empty_value_is_not_none(neuro: Neuro, option: str) -> None:
+    done = await neuro("run", "--detach", option, "", "host", "--", "true")
+
+    assert done.code == 2
+    assert "usage" in done.sentence.lower()
+    assert await neuro.json("ps", "-a", "--json") == []
+
+
 async def test_refusal_of_the_platform(platform: Platform, neuro: Neuro) -> None:
     done = await neuro("run", "ubuntu", "--", "true")
 
@@ -231,12 +240,33 @@ async def test_a_reader_that_goes_away_ends_it_quietly(platform: Platform, neuro
     platform.engine.will(output=b"line\n" * 200_000)
     read, write = os.pipe()
 
-    running = await neuro.start("run", "host", "--", "yes", stdout=write)
+    running = await neuro.start("run", "-n", "train", "host", "--", "yes", stdout=write)
     os.close(write)
+    assert await asyncio.to_thread(os.read, read, 5) == b"line\n"
+    async with asyncio.timeout(10):
+        while not (await platform.parts.jobs.get(platform.user, "train")).status.is_finished:
+            await asyncio.sleep(0.01)
     os.close(read)
     _, said = await running.communicate()
 
     assert (running.returncode, said) == (141, b"")
+
+
+async def test_a_job_that_runs_on_without_a_reader_is_named(platform: Platform, neuro: Neuro) -> None:
+    platform.engine.will(output=b"line\n" * 200_000, hold=True)
+    read, write = os.pipe()
+
+    running = await neuro.start("run", "-n", "train", "host", "--", "yes", stdout=write)
+    os.close(write)
+    assert await asyncio.to_thread(os.read, read, 5) == b"line\n"
+    os.close(read)
+    _, said = await running.communicate()
+
+    job = await platform.parts.jobs.get(platform.user, "train")
+    assert running.returncode == 141
+    assert said.decode() == (
+        f"neuro: {job.id} runs on without a reader: neuro logs train shows its output, neuro kill train ends it\n"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
