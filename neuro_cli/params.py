@@ -92,9 +92,11 @@ class Env(_Text):
     name = "var=val"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from neuro_sdk import ENV_NAME
+
         text = str(value)
         name, _, rest = text.partition("=")
-        if not name or any(char.isspace() for char in name) or "\0" in rest:
+        if not ENV_NAME.fullmatch(name) or "\0" in rest:
             self.fail(f"{text!r} is neither NAME=VALUE nor NAME", param, ctx)
         return text
 

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from neuro_sdk.wire.jobs import Resources as Resources
     from neuro_sdk.wire.jobs import SecretFile as SecretFile
     from neuro_sdk.wire.jobs import Volume as Volume
+    from neuro_sdk.wire.names import ENV_NAME as ENV_NAME
     from neuro_sdk.wire.names import JOB_NAME as JOB_NAME
     from neuro_sdk.wire.users import Action as Action
     from neuro_sdk.wire.users import Permission as Permission
@@ -140,7 +141,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "SecretFile",
         "Volume",
     ),
-    "wire.names": ("JOB_NAME",),
+    "wire.names": ("ENV_NAME", "JOB_NAME"),
     "wire.users": ("Action", "Permission", "Share"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -18,8 +18,10 @@ from neuro_sdk.wire.codec import ImageReader, Model
 from neuro_sdk.wire.image_names import LocalImage, TagOption, parse_local_image, parse_remote_image
 from neuro_sdk.wire.images import RemoteImage, registries_of
 from neuro_sdk.wire.jobs import DiskVolume, SecretFile, Volume
+from neuro_sdk.wire.names import ENV_NAME
 from neuro_sdk.wire.uris import normalize_uri, uri_from_cli
 
+_LONGEST_FILE = 16 * 2**20  # bytes, so that a file without an end has one
 _READ_ONLY = {"ro": True, "rw": False}
 
 
@@ -95,14 +97,17 @@ class Parser(metaclass=NoPublicConstructor):
     def envs(self, env: Sequence[str], env_file: Sequence[str] = ()) -> EnvParseResult:
         """Read variables, first those of the files; the last definition of a name wins.
 
-        ``NAME=VALUE`` as it stands, a bare ``NAME`` with its value here, ``NAME=secret:KEY`` from a secret.
+        ``NAME=VALUE`` as it stands, a bare ``NAME`` with its value here, ``NAME=secret:KEY`` from a secret. In a file
+        empty lines and those that begin with ``#`` do not count.
         """
         plain: dict[str, str] = {}
         secret: dict[str, URL] = {}
-        for line in [*_lines_of(env_file), *env]:
+        for line, where in [*_lines_of(env_file), *((text, "") for text in env)]:
             name, equals, value = line.partition("=")
             if not name:
-                raise IllegalArgumentError(f"A variable has no name in {line!r}: write NAME=VALUE")
+                raise IllegalArgumentError(f"{where}A variable has no name in {line!r}: write NAME=VALUE")
+            if not ENV_NAME.fullmatch(name) or "\0" in value:
+                raise IllegalArgumentError(f"{where}{line!r} is neither NAME=VALUE nor NAME")
             if not equals:
                 value = os.environ.get(name, "")
             plain.pop(name, None)
@@ -172,15 +177,23 @@ class Parser(metaclass=NoPublicConstructor):
         return self.uri(":".join(parts[:2]), scheme), parts[2], read_only
 
 
-def _lines_of(files: Iterable[str]) -> list[str]:
-    lines: list[str] = []
+def _lines_of(files: Iterable[str]) -> list[tuple[str, str]]:
+    """Lines with a variable, and how to begin a complaint about each."""
+    lines: list[tuple[str, str]] = []
     for name in files:
         try:
-            text = Path(name).read_text(encoding="utf-8-sig")
+            with Path(name).open("rb") as file:
+                data = file.read(_LONGEST_FILE + 1)
+            if len(data) > _LONGEST_FILE:
+                raise IllegalArgumentError(
+                    f"Cannot read the file of variables {name}: it has more than {_LONGEST_FILE >> 20} MiB"
+                )
+            text = data.decode("utf-8-sig")
         except OSError as exc:
             raise IllegalArgumentError(f"Cannot read the file of variables {name}: {exc.strerror}") from exc
         except UnicodeDecodeError as exc:
             raise IllegalArgumentError(f"Cannot read the file of variables {name}: it is not UTF-8") from exc
-        stripped = (line.lstrip() for line in text.split("\n"))
-        lines += [line for line in stripped if line and not line.startswith("#")]
+        for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+            if (line := line.lstrip()) and not line.startswith("#"):
+                lines.append((line, f"{name}, line {number}: "))
     return lines

@@ -40,6 +40,7 @@ USER_NAME: Final = Rule("user name", _LABEL, 3, 21, _WORDS)
 CLUSTER_NAME: Final = Rule("cluster name", _LABEL, 3, 255, _WORDS)
 TAG: Final = Rule("tag", re.compile(r"\S+"), 1, 256, "characters without blanks")
 TAGS_PER_JOB: Final = 16
+ENV_NAME: Final = re.compile(r"[^\s=\0]+")
 
 
 def is_utf8(text: str) -> bool:

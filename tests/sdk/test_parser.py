@@ -9,7 +9,7 @@ import pytest
 from yarl import URL
 
 import neuro_sdk
-from neuro_sdk import DiskVolume, LocalImage, Parser, SecretFile, TagOption, Volume
+from neuro_sdk import DiskVolume, IllegalArgumentError, LocalImage, Parser, SecretFile, TagOption, Volume
 from tests.sdk.foreign import Foreign, token_of
 
 
@@ -81,7 +81,7 @@ def test_the_old_pair_still_works(parse: Parser) -> None:
 
 def test_variables(parse: Parser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    first.write_bytes("\ufeffA=file\n\n  # comment\n  B = 'x' \r\nC=secret:old\n".encode())
+    first.write_bytes("\ufeffA=file\n\n  # comment\n  B= 'x' \r\nC=secret:old\n".encode())
     second.write_text("D=1=2\nHERE\n")
     monkeypatch.setenv("HERE", "from here")
     monkeypatch.delenv("NOWHERE", raising=False)
@@ -90,7 +90,7 @@ def test_variables(parse: Parser, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     assert result.env == {
         "A": "last",
-        "B ": " 'x' ",
+        "B": " 'x' ",
         "D": "1=2",
         "HERE": "from here",
         "NOWHERE": "",
@@ -116,6 +116,21 @@ def test_a_file_of_variables_that_cannot_be_read(parse: Parser, tmp_path: Path) 
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="it is not UTF-8"):
         parse.envs([], [str(tmp_path / "binary")])
+
+
+@pytest.mark.parametrize("line", ["B = 2", "export C=3", "bad line", "=x", "A=\0"])
+def test_a_line_that_is_no_variable(parse: Parser, tmp_path: Path, line: str) -> None:
+    (tmp_path / "env").write_text(f"A=1\n\n{line}\n")
+
+    with pytest.raises(IllegalArgumentError, match=r"env, line 3: .*NAME=VALUE"):
+        parse.envs([], [str(tmp_path / "env")])
+    with pytest.raises(IllegalArgumentError, match="NAME=VALUE"):
+        parse.envs([line])
+
+
+def test_a_file_of_variables_without_an_end(parse: Parser) -> None:
+    with pytest.raises(IllegalArgumentError, match="/dev/zero: it has more than 16 MiB"):
+        parse.envs([], ["/dev/zero"])
 
 
 def test_images(parse: Parser, foreign: Foreign) -> None:
