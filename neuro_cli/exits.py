@@ -42,7 +42,7 @@ TABLE: Final = (
     Exit(127, "Of `run` and `exec`: the program was not found. Of others: a value that makes no sense.",
          ("ValueError",)),
     Exit(130, "Interrupted, or the job was killed from the menu of Ctrl-C.", ("Abort", "KeyboardInterrupt")),
-    Exit(141, "Whoever read the output went away (`neuro ps | head`); nothing is printed about it.",
+    Exit(141, "Whoever read the output went away (`neuro ps | head`). Nothing is said, but of a job that runs on.",
          ("BrokenPipeError",)),
 )  # fmt: skip
 SIGNALS: Final = ("128 + n", "Of `run`, `attach` and `exec`: the program was ended by signal n. Of others: neuro was.")

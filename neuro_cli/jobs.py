@@ -47,6 +47,9 @@ async def attached(root: Root, client: Client, job: JobDescription, *, is_new: b
                 interrupted=lambda: ask(root, job.id),
             )
             outcome = await session.run()
+    except BrokenPipeError:
+        await _tell_alone(root, client, job)
+        raise
     finally:
         waiting.cancel()
     match outcome:
@@ -126,6 +129,19 @@ async def _tell_start(root: Root, client: Client, job: JobDescription, started: 
         if not job.status.is_pending:
             started.set()
         told = _tell(root, job, told)
+
+
+async def _tell_alone(root: Root, client: Client, job: JobDescription) -> None:
+    """Nobody reads the output any more (`neuro run … | head`): say so of a job that goes on without that."""
+    from neuro_sdk import NeuroError
+
+    with contextlib.suppress(NeuroError, OSError):
+        for pause in (0.0, 0.1, 0.3):  # a program that has written all it had ends about now
+            await asyncio.sleep(pause)
+            if (await client.jobs.status(job.id)).status.is_finished:
+                return
+    name = job.name or job.id
+    root.warn(f"{job.id} runs on without a reader: neuro logs {name} shows its output, neuro kill {name} ends it")
 
 
 def _tell(root: Root, job: JobDescription, told: str) -> str:
