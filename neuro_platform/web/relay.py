@@ -76,7 +76,7 @@ class FramedPeer:
 
     async def send(self, frame: Frame) -> None:
         kind, offset, data = frame
-        while len(data) > self._piece:
+        while kind in OUTPUT and len(data) > self._piece:  # half of another kind means nothing
             await self._socket.send_bytes(pack(kind, offset, data[: self._piece]))
             offset, data = offset + self._piece, data[self._piece :]
             self._piece = min(self._piece * 2, CHUNK)

@@ -556,6 +556,17 @@ async def test_attach_to_a_finished_job_gives_its_output_and_the_end(caller: Cal
         assert json.loads((await next_frame(socket, Kind.EXIT)).data)["exit_code"] == 9
 
 
+async def test_a_long_word_about_the_end_comes_whole(caller: Caller) -> None:
+    caller.engine.will(fail_start=126)
+    job = await caller.submit(command="x" * 100_000)
+    await caller.until(lambda seen: seen.status.is_finished, job)
+
+    async with caller.socket(caller.url(job, "attach") % {"offset": "0"}, framed=True) as socket:
+        said = json.loads((await next_frame(socket, Kind.EXIT)).data)
+
+    assert "x" * 100_000 in said["description"]
+
+
 async def test_attach_carries_the_size_of_the_terminal(caller: Caller) -> None:
     caller.engine.will(hold=True)
     job = await caller.run(tty=True)
