@@ -21,6 +21,8 @@ _LEAST_CPU = 0.1
 _LEAST_MEMORY_MB = 16
 _LONGEST_WAIT = 30 * 24 * 3600  # seconds
 _LONGEST_KEY = 255
+_LONGEST_WORD = 131071  # bytes of one argument or variable of a program on Linux: execve(2), MAX_ARG_STRLEN
+_LONGEST_PATH = 4095  # bytes; PATH_MAX on Linux
 
 
 def checked_order(order: JobOrder) -> JobOrder:
@@ -81,10 +83,17 @@ def checked_container(members: Mapping[str, Any], order: JobOrder, cluster: str,
         )
     if any("\0" in word for word in argv):
         raise IllegalArgumentError("The command must not have NUL characters")
+    if (longest := max(map(_size, argv), default=0)) > _LONGEST_WORD:
+        raise IllegalArgumentError(
+            f"An argument of the command has {longest} bytes: a program takes at most {_LONGEST_WORD} in one. Put it"
+            " into a file"
+        )
     if container.working_dir and not container.working_dir.startswith("/"):
-        raise IllegalArgumentError(f"The working directory {container.working_dir!r} must be an absolute path")
+        raise IllegalArgumentError(f"The working directory {_start(container.working_dir)!r} must be an absolute path")
     if "\0" in (container.working_dir or ""):
         raise IllegalArgumentError("The working directory must not have NUL characters")
+    if (size := _size(container.working_dir or "")) > _LONGEST_PATH:
+        raise IllegalArgumentError(f"The path of the working directory has {size} bytes: it can have {_LONGEST_PATH}")
     _check_env(container.env)
     if order.pass_config and PASSED_CONFIG in container.env:
         raise IllegalArgumentError(
@@ -145,6 +154,21 @@ def _check_abilities(container: Container, order: JobOrder, cluster: str) -> Non
 def _check_env(env: Mapping[str, str]) -> None:
     for name, value in env.items():
         if not name or "=" in name or "\0" in name:
-            raise IllegalArgumentError(f"Invalid name of an environment variable: {name!r}")
+            raise IllegalArgumentError(f"Invalid name of an environment variable: {_start(name)!r}")
         if "\0" in value:
-            raise IllegalArgumentError(f"The value of the environment variable {name!r} must not have NUL characters")
+            raise IllegalArgumentError(
+                f"The value of the environment variable {_start(name)!r} must not have NUL characters"
+            )
+        if (size := _size(name) + 1 + _size(value)) > _LONGEST_WORD:
+            raise IllegalArgumentError(
+                f"The environment variable {_start(name)!r} has {size} bytes with its name: a program takes at most"
+                f" {_LONGEST_WORD} in one. Put the value into a file"
+            )
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))
+
+
+def _start(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}…"

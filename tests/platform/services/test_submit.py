@@ -135,6 +135,9 @@ async def test_a_job_can_be_given_a_login(platform: Platform) -> None:
         ({"command": "a\0b"}, IllegalArgumentError, "NUL"),
         ({"working_dir": "data"}, IllegalArgumentError, "'data' must be an absolute path"),
         ({"working_dir": "/a\0"}, IllegalArgumentError, "NUL"),
+        ({"working_dir": "/" + "ä" * 2048}, IllegalArgumentError, "working directory has 4097 bytes: it can have 4095"),
+        ({"command": "true " + "ä" * 65536}, IllegalArgumentError, "has 131072 bytes: a program takes at most 131071"),
+        ({"env": {"A": "x" * 131070}}, IllegalArgumentError, "'A' has 131072 bytes with its name: .* at most 131071"),
         ({"env": {"A=B": "1"}}, IllegalArgumentError, "'A=B'"),
         ({"env": {"": "1"}}, IllegalArgumentError, "name of an environment variable"),
         ({"env": {"A": "x\0"}}, IllegalArgumentError, "'A' must not have NUL"),
@@ -169,6 +172,22 @@ async def test_a_refusal_names_what_is_wrong(
     await platform.settle()
     assert platform.engine.started == []
     assert [page async for page in platform.parts.jobs.list(platform.user, Filter())] == []
+
+
+async def test_the_longest_that_a_program_takes(platform: Platform) -> None:
+    command, env = "x" * 131071, {"A": "x" * 131069}
+
+    job = await submit(platform, order(command=command, env=env, working_dir="/" + "x" * 4094))
+
+    assert (job.container.command, job.container.env) == (command, env)
+
+
+@pytest.mark.parametrize("value", [{"A" * 200_000: ""}, {"A=" * 100_000: ""}, {"A" * 200_000: "\0"}])
+async def test_a_refusal_is_short(platform: Platform, value: dict[str, str]) -> None:
+    with pytest.raises(IllegalArgumentError) as caught:
+        await submit(platform, order(env=value))
+
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(
