@@ -621,7 +621,8 @@ async def test_a_task_without_terminal_has_no_size(rig: LocalRig) -> None:
 
 
 async def test_ctrl_c_interrupts(rig: LocalRig) -> None:
-    program = "import time; print('ready', flush=True); time.sleep(1000); print('never')"
+    # Python 3.13 shows the line where it was interrupted
+    program = "import time; print('ready', flush=True); time.sleep(1000); print('nev' + 'er')"
     handle = await rig.engine.start(rig.run(sys.executable, "-c", program, tty=True))
     await until(lambda: b"ready" in read_log(handle))
     channel = await rig.engine.input(handle)
