@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -13,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from neuro_platform.engines.supervisor import system
+
+_HALF = 100  # characters
 
 
 class Program(NamedTuple):
@@ -34,16 +37,26 @@ class Child(NamedTuple):
 
 def fork(program: Program, stdin: int, stdout: int, stderr: int, *, tty: bool = False) -> Child:
     """Make the process. A program that cannot be started says so on its own standard error and exits 127 or 126."""
-    go, go_there = os.pipe()
-    refusal, refusal_there = os.pipe()
     parent = os.getpid()
-    pid = os.fork()
+    with contextlib.ExitStack() as undo:
+        go, go_there = pipe(undo)
+        refusal, refusal_there = pipe(undo)
+        pid = os.fork()
+        undo.pop_all()
     if pid == 0:
         os.close(go_there)
         _become(program, (stdin, stdout, stderr), tty=tty, parent=parent, go=go, refusal=refusal_there)
     os.close(go)
     os.close(refusal_there)
     return Child(pid, go_there, refusal)
+
+
+def pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+    """Make a pipe that is closed when what it is for comes to nothing: there may be no room for another process."""
+    ends = os.pipe()
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends
 
 
 def release(child: Child) -> None:
@@ -136,11 +149,11 @@ def _enter(folder: str) -> None:
     try:
         os.chdir(folder)
     except FileNotFoundError:
-        raise _Refused(126, f"There is no folder {folder} to start in") from None
+        raise _Refused(126, f"There is no folder {_short(folder)} to start in") from None
     except NotADirectoryError:
-        raise _Refused(126, f"{folder}, to start in, is not a folder") from None
+        raise _Refused(126, f"{_short(folder)}, to start in, is not a folder") from None
     except (OSError, ValueError) as exc:
-        raise _Refused(126, f"Cannot start in the folder {folder!r}: {_words(exc)}") from None
+        raise _Refused(126, f"Cannot start in the folder {_short(folder)!r}: {_words(exc)}") from None
 
 
 def _execute(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
@@ -155,25 +168,32 @@ def _execute(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
             os.execve(place, list(argv), env)  # noqa: S606 - no shell, on purpose
         except (FileNotFoundError, NotADirectoryError):
             if os.path.isfile(place):
-                raise _Refused(126, f"{place} wants an interpreter that is not there; see its first line") from None
+                raise _Refused(
+                    126, f"{_short(place)} wants an interpreter that is not there; see its first line"
+                ) from None
         except PermissionError:
             if os.path.lexists(place):
                 denied = denied or place
         except OSError as exc:
             if exc.errno == errno.ENOEXEC:
                 raise _Refused(
-                    126, f"{place} is no program: it has no #! line and is not made for this machine"
+                    126, f"{_short(place)} is no program: it has no #! line and is not made for this machine"
                 ) from None
-            raise _Refused(126, f"Cannot run {place}: {_words(exc)}") from None
+            raise _Refused(126, f"Cannot run {_short(place)}: {_words(exc)}") from None
         except ValueError as exc:  # a NUL byte, a variable without a name
-            raise _Refused(126, f"Cannot run {name!r}: {exc}") from None
+            raise _Refused(126, f"Cannot run {_short(name)!r}: {exc}") from None
     if denied and os.path.isdir(denied):
-        raise _Refused(126, f"{denied} is a folder, not a program")
+        raise _Refused(126, f"{_short(denied)} is a folder, not a program")
     if denied:
-        raise _Refused(126, f"{denied} is not executable; chmod +x may be missing")
+        raise _Refused(126, f"{_short(denied)} is not executable; chmod +x may be missing")
     if "/" in name:
-        raise _Refused(127, f"There is no program {name}")
-    raise _Refused(127, f"{name}: command not found (looked in {path})")
+        raise _Refused(127, f"There is no program {_short(name)}")
+    raise _Refused(127, f"{_short(name)}: command not found (looked in {_short(path)})")
+
+
+def _short(text: str) -> str:
+    """A name or path as a sentence can hold it: the middle of a long one says the least."""
+    return text if len(text) <= 2 * _HALF + 1 else f"{text[:_HALF]}…{text[-_HALF:]}"
 
 
 def _words(exc: OSError | ValueError) -> str:

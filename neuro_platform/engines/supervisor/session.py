@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 
@@ -68,25 +69,42 @@ class Session:
         }
 
     def start(self) -> None:
-        """Start the program."""
-        if self._tty:
-            self._terminal = child.Terminal(*self._size)
-            streams = self._terminal.streams()
-            started = child.fork(self._program, *streams, tty=True)
-            os.close(streams[0])
-            self._input = Input(self._loop, os.dup(self._terminal.ours), tty=True)
-            self._read(os.dup(self._terminal.ours), Kind.STDOUT)
-        else:
-            (stdin, feed), (out, stdout), (err, stderr) = os.pipe(), os.pipe(), os.pipe()
-            started = child.fork(self._program, stdin, stdout, stderr)
-            for fd in (stdin, stdout, stderr):
-                os.close(fd)
-            self._input = Input(self._loop, feed)
-            self._read(out, Kind.STDOUT)
-            self._read(err, Kind.STDERR)
+        """Start the program. ``OSError`` when that cannot be; it may be tried again."""
+        started = self._start_at_terminal() if self._tty else self._start_at_pipes()
         os.close(started.refusal)  # the reason is in the output already
         child.release(started)
         self.pid = started.pid
+
+    def _start_at_terminal(self) -> child.Child:
+        with contextlib.ExitStack() as undo:
+            terminal = child.Terminal(*self._size)
+            undo.callback(terminal.close)
+            streams = terminal.streams()
+            undo.callback(os.close, streams[0])
+            feed, out = os.dup(terminal.ours), os.dup(terminal.ours)
+            undo.callback(os.close, feed)
+            undo.callback(os.close, out)
+            started = child.fork(self._program, *streams, tty=True)
+            undo.pop_all()
+        os.close(streams[0])
+        self._terminal = terminal
+        self._input = Input(self._loop, feed, tty=True)
+        self._read(out, Kind.STDOUT)
+        return started
+
+    def _start_at_pipes(self) -> child.Child:
+        with contextlib.ExitStack() as undo:
+            stdin, feed = child.pipe(undo)
+            out, stdout = child.pipe(undo)
+            err, stderr = child.pipe(undo)
+            started = child.fork(self._program, stdin, stdout, stderr)
+            undo.pop_all()
+        for fd in (stdin, stdout, stderr):
+            os.close(fd)
+        self._input = Input(self._loop, feed)
+        self._read(out, Kind.STDOUT)
+        self._read(err, Kind.STDERR)
+        return started
 
     def connect(self, client: Connection, offset: int) -> None:
         """Serve this client from now on, instead of any other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,10 +18,44 @@ from hypothesis import strategies as st
 from neuro_platform.engines import _reports
 from neuro_platform.engines.base import Files, State
 from neuro_platform.engines.supervisor import records, system
+from neuro_platform.engines.supervisor.child import Program
 from neuro_platform.engines.supervisor.loop import READ, Loop
 from neuro_platform.engines.supervisor.output import Log
+from neuro_platform.engines.supervisor.session import Session
 from neuro_platform.engines.supervisor.streams import Arrivals, Backlog, exit_frame, size_of
 from neuro_sdk.wire.frames import Frame, Kind
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_command_that_finds_no_room_for_its_process_leaves_nothing_open(
+    tty: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    session = Session(Loop(), Program(["true"], {}, "/", 0o022), {}, tty=tty, size=(80, 24))
+    monkeypatch.setattr("os.fork", full)
+    before = descriptors()
+
+    with pytest.raises(BlockingIOError):
+        session.start()
+
+    assert descriptors() == before
+    assert not session.started
+
+
+def descriptors() -> set[int]:
+    """Those that are open."""
+    return {fd for fd in range(256) if _is_open(fd)}
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
 
 writes = st.lists(st.tuples(st.sampled_from([Kind.STDOUT, Kind.STDERR]), st.binary(max_size=40)), max_size=30)
 
