@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import stat
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from neuro_sdk.errors import BY_CODE, ServerNotAvailable
@@ -73,6 +76,7 @@ class SocketChannel:
 
 
 async def _request(path: str, request: Mapping[str, object]) -> tuple[SocketChannel, Mapping[str, Any]]:
+    _check_ours(Path(path).parent)
     reader, writer = await asyncio.open_unix_connection(path)
     channel = SocketChannel(reader, writer)
     try:
@@ -92,6 +96,13 @@ async def _request(path: str, request: Mapping[str, object]) -> tuple[SocketChan
         raise BY_CODE.get(answer["code"], ServerNotAvailable)(answer["error"])
     channel.unread(rest)
     return channel, answer
+
+
+def _check_ours(folder: Path) -> None:
+    """``PermissionError`` unless the folder is ours alone: in /tmp anybody can make it, once a reboot has swept it."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(f"{folder} belongs to somebody else")
 
 
 async def _line(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

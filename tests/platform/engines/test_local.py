@@ -20,6 +20,7 @@ import pytest
 
 from neuro_platform.app import open_platform
 from neuro_platform.engines import _machine, local
+from neuro_platform.engines._sockets import ask
 from neuro_platform.engines._watch import alive
 from neuro_platform.engines.base import Command, Handle, Report, State, Task
 from neuro_platform.engines.local import LocalEngine
@@ -192,6 +193,27 @@ async def test_why_a_program_cannot_start_is_said_in_log_and_record(
         assert report.exit_code == code
         assert sentence in report.description
         assert report.description in output
+
+
+@pytest.mark.parametrize(
+    ("argv", "working_dir"),
+    [
+        (["x" * 100_000], None),
+        (["/" + "x" * 100_000], None),
+        (["/" + "x/" * 2000], None),
+        (["true"], "/" + "x" * 100_000),
+        (["true"], "/" + "x/" * 2000),
+    ],
+)
+async def test_why_is_a_short_sentence_however_long_the_name(
+    rig: LocalRig, argv: list[str], working_dir: str | None
+) -> None:
+    _, report, output = await run(rig, rig.run(*argv, working_dir=working_dir))
+
+    assert report.exit_code in (126, 127)
+    assert "x…x" in report.description or "x…/" in report.description or "/…x" in report.description
+    assert len(output) < 600
+    assert report.description in output
 
 
 async def test_a_second_command_that_cannot_start_says_so(rig: LocalRig) -> None:
@@ -784,6 +806,32 @@ async def test_nonsense_on_the_socket_hurts_nobody(rig: LocalRig) -> None:
                 answer = json.loads(await reader.readline())
                 assert answer["code"] in ("illegal_argument", "not_supported")
         writer.close()
+
+    assert (await rig.report(handle)).state is State.RUNNING
+
+
+async def test_a_socket_in_a_folder_that_others_can_reach_into_is_not_spoken_to(rig: LocalRig) -> None:
+    handle = await rig.start(hold=True)
+    folder = Path(handle["socket"]).parent
+    folder.chmod(0o777)
+
+    with pytest.raises(ServerNotAvailable, match="cannot be reached"):
+        await rig.engine.input(handle)
+
+    await rig.engine.stop(handle, grace=10)  # by its supervisor's number
+    assert (await rig.end(handle)).exit_code == 143
+
+
+async def test_a_socket_in_somebody_elses_folder_is_not_spoken_to(
+    rig: LocalRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = await rig.start(hold=True)
+    ours = os.geteuid()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.geteuid", lambda: ours + 1)
+        with pytest.raises(PermissionError, match="somebody else"):
+            await ask(handle["socket"], {"op": "stop", "grace": 0})
 
     assert (await rig.report(handle)).state is State.RUNNING
 
