@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -109,17 +109,21 @@ def _logs(options: argparse.Namespace, folder: Folder) -> int:
     except OSError as exc:
         raise PlatformError(f"Cannot read {folder.log}: {exc.strerror}") from exc
     out = sys.stdout.buffer
-    while True:
-        while data := file.read(1 << 16):
-            out.write(data)
-        out.flush()
-        if not options.follow:
-            return OK
-        time.sleep(0.2)
-        with suppress(FileNotFoundError):  # for a moment, when the old one was full
-            if folder.log.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                out.write(file.read())
-                file = folder.log.open("rb")
+    with ExitStack() as opened:
+        opened.enter_context(file)
+        while True:
+            while data := file.read(1 << 16):
+                out.write(data)
+            out.flush()
+            if not options.follow:
+                return OK
+            time.sleep(0.2)
+            with suppress(FileNotFoundError):  # for a moment, when the old one was full
+                if folder.log.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                    following = folder.log.open("rb")
+                    out.write(file.read())
+                    opened.close()
+                    file = opened.enter_context(following)
 
 
 def _admin(name: str) -> Callable[[argparse.Namespace, Folder], int]:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -305,24 +304,22 @@ def test_the_log_can_be_read(shell: Shell) -> None:
     assert following.returncode == 130
 
 
-def test_following_the_log_goes_on_through_a_change_of_files(shell: Shell) -> None:
-    log = shell.data / "server.log"
-    shell.data.mkdir(exist_ok=True)
+def test_following_the_log_goes_on_through_a_change_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    log = tmp_path / "server.log"
     log.write_text("one\n")
-    with subprocess.Popen(
-        [sys.executable, "-m", "neuro_platform", "logs", "-f", "--data", str(shell.data)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as following:
-        assert following.stdout is not None
-        assert following.stdout.readline() == "one\n"
-        log.rename(log.with_suffix(".log.1"))
-        time.sleep(0.5)  # it looks every 0.2 s, and finds none
-        log.write_text("two\n")
-        assert following.stdout.readline() == "two\n"
-        following.send_signal(signal.SIGINT)
-    assert following.returncode == 130
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    # what happens between two looks: after the first it finds none, after the second a new one
+    events = iter([lambda: log.rename(log.with_suffix(".log.1")), lambda: log.write_text("two\n"), interrupt])
+    monkeypatch.setattr("time.sleep", lambda _: next(events)())
+
+    assert main(["logs", "-f", "--data", str(tmp_path)]) == 130
+
+    assert capsysbinary.readouterr().out == b"one\ntwo\n"
 
 
 class TestAdmin:
