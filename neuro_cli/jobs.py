@@ -46,6 +46,7 @@ async def attached(root: Root, client: Client, job: JobDescription, *, is_new: b
                 started=started,
                 interrupted=lambda: ask(root, job.id),
             )
+            root.on_resumed = session.redraw
             outcome = await session.run()
     except BrokenPipeError:
         await _tell_alone(root, client, job)
@@ -71,7 +72,9 @@ async def run_beside(root: Root, client: Client, job_id: str, cmd: tuple[str, ..
         tty = all_terminals()
     exec_id = await client.jobs.exec_create(job_id, cmd[0] if len(cmd) == 1 else cmd, tty=tty)
     async with client.jobs.exec_start(job_id, exec_id) as stream:
-        outcome = await Session(stream, tty=tty and joins_terminal(), warn=root.warn).run()
+        session = Session(stream, tty=tty and joins_terminal(), warn=root.warn)
+        root.on_resumed = session.redraw
+        outcome = await session.run()
     if outcome is Outcome.DETACHED:
         root.say(f"The command in {job_id} runs on")
         return exits.OK

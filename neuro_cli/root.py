@@ -37,6 +37,7 @@ class Root:
         self.config_path: Path | None = None  # None: where the SDK looks by itself
         self.cluster: str | None = None
         self.ca_file: Path | None = None
+        self.on_resumed: Callable[[], None] | None = None  # what else to do when a broken connection is back
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a command's coroutine to its end; Ctrl-C cancels it and raises KeyboardInterrupt."""
@@ -176,11 +177,15 @@ class Root:
     def say_always(text: str) -> None:
         """Put a line on standard error; one that nobody can read any more is no reason to fail."""
         if sys.stderr is not None:
+            from neuro_cli.terminal import line
+
             with contextlib.suppress(OSError):
-                print(text, file=sys.stderr, flush=True)  # noqa: T201
+                print(line(text), end="", file=sys.stderr, flush=True)  # noqa: T201
 
     def _resumed(self) -> None:
         self.warn("connected again")
+        if self.on_resumed is not None:
+            self.on_resumed()
 
     @staticmethod
     def _put(data: bytes) -> None:

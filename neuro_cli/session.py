@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from neuro_sdk import StdStream
 
 
+_BETWEEN_SIZES = 0.2  # seconds, for the program to see both
+
+
 class Outcome(enum.Enum):
     """How a session came to its end."""
 
@@ -77,17 +80,27 @@ class Session:
                 self._go(self._input())
             elif self._stdin is Input.ENDED:
                 self._go(self._end_input())
+            outcome = None
             try:
                 await asyncio.wait((output, self._left), return_when=asyncio.FIRST_COMPLETED)
                 if output.done():
                     output.result()
-                    return Outcome.ENDED
-                return self._left.result()
+                    outcome = Outcome.ENDED
+                else:
+                    outcome = self._left.result()
+                return outcome
             finally:
+                if outcome is not Outcome.ENDED:
+                    self._terminal.end_line()
                 await _finish({output, *self._tasks})
                 self._left.cancel()
                 if not self._left.cancelled():
                     self._left.exception()  # seen, even when the output's failure is the one that is raised
+
+    def redraw(self) -> None:
+        """Messages went over the program's screen: have it drawn anew. For when the connection is back."""
+        if self._terminal.is_raw:
+            self._go(self._change_size())
 
     async def _output(self) -> None:
         output, errors = Sink(1), Sink(1 if self._tty else 2)
@@ -137,6 +150,13 @@ class Session:
     async def _resize(self) -> None:
         width, height = self._terminal.size
         await self._stream.resize(w=width, h=height)
+
+    async def _change_size(self) -> None:
+        """To another size and back: of the size that it has a program is not told."""
+        width, height = self._terminal.size
+        await self._stream.resize(w=width, h=height - 1 or 2)
+        await asyncio.sleep(_BETWEEN_SIZES)
+        await self._resize()
 
     def _continued(self) -> None:
         """Somebody stopped this process and its shell took the terminal back."""

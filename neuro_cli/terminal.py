@@ -33,6 +33,17 @@ def in_background() -> bool:
         return False
 
 
+def line(text: str, fd: int = 2) -> str:
+    """The text as a line for standard error: where that is a terminal that is raw, it has to move the cursor itself."""
+    import termios
+
+    try:
+        cooks = termios.tcgetattr(fd)[1] & termios.OPOST
+    except termios.error:
+        cooks = True
+    return f"{text}\n" if cooks else "\r{}\r\n".format(text.replace("\n", "\r\n"))
+
+
 class Terminal:
     """The terminal behind a descriptor; enter :meth:`raw` as often as needed."""
 
@@ -41,6 +52,7 @@ class Terminal:
         self.is_raw = False
         self._on_other_screen = False
         self._modes_used = False
+        self._in_line = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -88,12 +100,20 @@ class Terminal:
 
     def watch(self, output: bytes) -> None:
         """Notice in the program's output what will have to be undone should it end in the middle."""
+        if output:
+            self._in_line = not output.endswith(b"\n")
         if b"\x1b[?" not in output:
             return
         self._modes_used = True
         entered, left = output.rfind(b"\x1b[?1049h"), output.rfind(b"\x1b[?1049l")
         if entered != left:
             self._on_other_screen = entered > left
+
+    def end_line(self) -> None:
+        """Have what is said next begin on a line of its own, when the program was left in the middle of one."""
+        if self.is_raw and self._in_line:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, b"\r\n")
 
     def _restore(self, before: list[Any]) -> None:
         import termios

@@ -10,7 +10,7 @@ import termios
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuro_cli.terminal import DetachKeys, Terminal
+from neuro_cli.terminal import DetachKeys, Terminal, line
 
 
 @given(st.binary(max_size=50), st.lists(st.integers(0, 52), max_size=5))
@@ -72,6 +72,20 @@ def test_a_plain_program_leaves_nothing_to_undo() -> None:
         assert os.read(master, 100) == b""
     os.close(master)
     os.close(slave)
+
+
+def test_a_line_on_a_raw_terminal_moves_the_cursor_itself() -> None:
+    master, slave = os.openpty()
+    terminal = Terminal(slave)
+
+    assert line("one\ntwo", slave) == "one\ntwo\n"
+    with terminal.kept():
+        terminal.raw()
+        assert line("one\ntwo", slave) == "\rone\r\ntwo\r\n"
+
+    os.close(master)
+    os.close(slave)
+    assert line("one", slave) == "one\n"
 
 
 def test_a_terminal_that_is_gone_is_no_second_failure() -> None:

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
+from neuro_platform.settings import Settings
 from neuro_sdk import JobStatus
 from tests.cli.conftest import Neuro
 from tests.cli.screen import Screen
-from tests.conftest import Platform
+from tests.conftest import Platform, running_platform
+from tests.cutting import CuttingProxy
 
 
 @pytest.fixture
@@ -408,6 +411,46 @@ async def test_detach_keys(platform: Platform, neuro: Neuro, screen: Screen) -> 
     assert await screen.ended() == 0
     assert b"neuro attach shell" in screen.seen
     assert (await only_job(neuro))["status"] == "running"
+
+
+async def test_leaving_in_the_middle_of_a_line_ends_it(platform: Platform, neuro: Neuro, screen: Screen) -> None:
+    platform.engine.will(hold=True, output=b"prompt$ ")
+    await screen.run("run", "host", "--", "bash")
+    await screen.until_raw()
+    await screen.wait_for(b"prompt$ ")
+
+    screen.type(b"\x10\x11")
+
+    assert await screen.ended() == 0
+    assert screen.seen.startswith(b"\r\njob-")
+
+
+async def test_a_connection_that_is_back_draws_the_screen_anew(tmp_path: Path) -> None:
+    async with CuttingProxy() as proxy:
+        settings = Settings(data=tmp_path / "platform", public_url=str(proxy.url))
+        async with running_platform(tmp_path / "platform", None, settings) as platform:
+            proxy.to = URL.build(scheme="http", host="127.0.0.1", port=platform.parts.settings.port)
+            (tmp_path / "user").mkdir()
+            neuro = Neuro(tmp_path / "user")
+            await platform.login(neuro.config)
+            screen = Screen(neuro)
+            platform.engine.will(hold=True, output=b"prompt$ ")
+            await screen.run("run", "host", "--", "vim")
+            await screen.wait_for(b"prompt$ ")
+            await screen.until_raw()
+            task = await until_started(platform)
+            await reached(lambda: platform.engine.size(task) == (100, 30))
+
+            proxy.cut()
+
+            await screen.wait_for(b"\rneuro: The connection to job ")
+            await screen.wait_for(b"\r\n")
+            await screen.wait_for(b"\rneuro: connected again\r\n")
+            await reached(lambda: platform.engine.size(task) == (100, 29))
+            await reached(lambda: platform.engine.size(task) == (100, 30))
+            platform.engine.finish(task)
+            assert await screen.ended() == 0
+            screen.close()
 
 
 async def test_a_silent_program_gets_the_terminal_too(platform: Platform, neuro: Neuro, screen: Screen) -> None:
