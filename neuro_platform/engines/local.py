@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from neuro_sdk.errors import ResourceNotFound, ServerNotAvailable
 _SHIM = Path(__file__).with_name("shim.py")
 _PATIENCE = 60.0  # seconds for a supervisor to say that it has started
 _SHORT_PATIENCE = 5.0  # for one that holds the lock to say that it has, before it is asked again
+_YOUNG = 60.0  # seconds; a socket that nobody answers at may be one that somebody is just making
 _SOCKET_PATH = 103  # bytes: the least of what systems allow, with the final NUL left out
 _LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # where this Python may have its own from
 _LOST = "The process that looked after the job was ended from outside, so how the job ended is not known"
@@ -58,6 +60,7 @@ class LocalEngine:
                 private_folder(str(self._runtime_dir))
         except OSError as exc:
             raise ServerNotAvailable(f"Cannot keep sockets in {self._runtime_dir}: {exc}") from exc
+        await asyncio.to_thread(_sweep_folder, self._runtime_dir)
 
     async def close(self) -> None:
         for watch in list(self._watches.values()):
@@ -286,6 +289,25 @@ def _lock_of(folder: Path) -> Iterator[bool]:
 def _sweep(handle: Handle) -> None:
     if not alive(Path(handle["folder"])):  # one that still hands over output cleans up by itself
         Path(handle["socket"]).unlink(missing_ok=True)
+
+
+def _sweep_folder(folder: Path) -> None:
+    """Remove the sockets of supervisors that were killed; their tasks may be known to no database any more."""
+    for path in folder.glob("*.sock"):
+        with contextlib.suppress(OSError):
+            found = path.lstat()
+            if stat.S_ISSOCK(found.st_mode) and time.time() - found.st_mtime > _YOUNG and _is_deserted(path):
+                path.unlink()
+
+
+def _is_deserted(path: Path) -> bool:
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+        probe.setblocking(False)  # with a stopped supervisor one might wait for long
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        return False
 
 
 def _unreachable(handle: Handle) -> ResourceNotFound | ServerNotAvailable:

@@ -836,6 +836,29 @@ async def test_a_socket_in_somebody_elses_folder_is_not_spoken_to(
     assert (await rig.report(handle)).state is State.RUNNING
 
 
+async def test_the_sockets_of_killed_supervisors_are_swept_when_the_engine_opens(
+    rig: LocalRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, running = await rig.start(hold=True), await rig.start(hold=True)
+    await rig.lose(lost)
+    stopped = await rig.start(hold=True)
+    os.kill(rig.started(stopped)["supervisor"], signal.SIGSTOP)
+    folder = Path(lost["socket"]).parent
+    (folder / "other.sock").write_text("no socket")
+    engine = LocalEngine(runtime_dir=folder)
+
+    await engine.open()
+    assert Path(lost["socket"]).exists()  # young: for all we know, somebody is just making it
+    monkeypatch.setattr(local, "_YOUNG", -1.0)
+    await engine.open()
+
+    os.kill(rig.started(stopped)["supervisor"], signal.SIGCONT)
+    left = {Path(running["socket"]).name, Path(stopped["socket"]).name, "other.sock"}
+    assert {path.name for path in folder.iterdir()} == left
+    assert (await rig.report(lost)).state is State.LOST
+    await (await engine.input(running)).close()
+
+
 # Cost
 
 
