@@ -96,10 +96,13 @@ class Factory:
         """A client, which the caller closes.
 
         ``NEURO_TOKEN`` and ``NEURO_URL`` in the environment are a login of their own, used before the stored one, and
-        nothing is stored then. Otherwise nothing is asked of the network while the stored login is good.
+        nothing is stored then. ``NEURO_URL`` alone is a :class:`ConfigError` when the stored login is for another
+        address. Otherwise nothing is asked of the network while the stored login is good.
         """
         if token := os.environ.get(TOKEN_ENV_NAME):
             return await self._get_from_environment(token, timeout)
+        if address := os.environ.get(URL_ENV_NAME):
+            self._check_stored_for(address)
         if not self.is_config_present and PASS_CONFIG_ENV_NAME in os.environ:
             await self.login_with_passed_config(timeout=timeout)
         try:
@@ -199,6 +202,15 @@ class Factory:
             return self._store.load()
         except ConfigError:
             return None
+
+    def _check_stored_for(self, address: str) -> None:
+        """Rather than ask another platform than the user means, raise :class:`ConfigError`."""
+        login, url = self._stored(), _address(address)
+        if login is not None and str(login.url).rstrip("/") != str(url).rstrip("/"):
+            raise ConfigError(
+                f"{URL_ENV_NAME} is {url}, but the login in {self._path} is for {login.url}, and there is no "
+                f"{TOKEN_ENV_NAME}: set that as well, unset {URL_ENV_NAME}, or log in there (neuro login {url})"
+            )
 
     async def _revoke(self, login: Login) -> None:
         try:

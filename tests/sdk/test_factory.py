@@ -62,6 +62,21 @@ async def test_a_token_without_its_address_is_sent_nowhere(
     assert foreign.seen == []
 
 
+async def test_an_address_without_a_token_is_the_logins(
+    foreign: Foreign, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURO_URL", "http://127.0.0.1:9/api/v1")
+    with pytest.raises(ConfigError, match="Not logged in"):
+        await Factory(folder).get()
+    await neuro_sdk.login_with_token(token_of("user"), url=foreign.url, path=folder)
+
+    with pytest.raises(ConfigError, match=f"http://127.0.0.1:9/api/v1, but the login in .* is for {foreign.url}, "):
+        await Factory(folder).get()
+    monkeypatch.setenv("NEURO_URL", f"{foreign.url}/")
+    async with neuro_sdk.get(path=folder) as client:
+        assert client.username == "user"
+
+
 async def test_a_bad_token_in_the_environment(foreign: Foreign, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign.good_tokens = set()
     monkeypatch.setenv("NEURO_TOKEN", "bad")
