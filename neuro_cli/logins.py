@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
+import shutil
 import sys
-import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from yarl import URL
@@ -19,6 +21,9 @@ from yarl import URL
 from neuro_cli.pipes import Source
 from neuro_cli.root import Root
 from neuro_sdk import DEFAULT_API_URL, Factory
+
+_FRESH: Final = ".login-"
+_LONGEST_LOGIN: Final = 600.0  # seconds; what is older in the folder is nobody's
 
 
 async def log_in(root: Root, url: URL | None, *, headless: bool) -> None:
@@ -95,17 +100,28 @@ def no_browser() -> str | None:
 async def _new_login(root: Root) -> AsyncIterator[Factory]:
     """A factory to log in with. What it made becomes the login at the end; a failure leaves the old one in place."""
     factory = root.factory()
+    _sweep(factory.path)
     if not factory.is_config_present:
         yield factory
         await _welcome(root)
         return
-    with tempfile.TemporaryDirectory(prefix=".login-", dir=factory.path) as folder:
-        fresh = root.factory(Path(folder))
+    fresh = root.factory(factory.path / f"{_FRESH}{secrets.token_hex(4)}")  # made when there is a login to put into it
+    try:
         yield fresh
         root.detail("Leaving the previous login ...")
         await factory.logout()
         (fresh.path / "db").replace(factory.path / "db")
+    finally:
+        shutil.rmtree(fresh.path, ignore_errors=True)
     await _welcome(root)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what logins left that were killed."""
+    for left in folder.glob(f"{_FRESH}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LONGEST_LOGIN:
+                shutil.rmtree(left)
 
 
 async def _welcome(root: Root) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import stat
@@ -78,6 +79,23 @@ async def test_a_login_that_fails_leaves_the_old_one(platform: Platform, neuro: 
     assert (refused.code, unknown.code) == (77, 74)
     assert (neuro.config / "db").read_bytes() == before
     assert [file.name for file in neuro.config.iterdir()] == ["db"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+async def test_a_login_that_is_ended_leaves_nothing(platform: Platform, neuro: Neuro, number: signal.Signals) -> None:
+    old, other = neuro.config / ".login-old", neuro.config / ".login-of-another-process"
+    other.mkdir()
+    old.mkdir()
+    os.utime(old, (0, 0))
+    waiting = await neuro.start("login", "--headless", str(platform.url))
+    assert waiting.stderr is not None
+    await asyncio.wait_for(waiting.stderr.readuntil(b"Then paste"), 30)
+
+    waiting.send_signal(number)
+    await waiting.communicate()
+
+    assert waiting.returncode == -number
+    assert sorted(file.name for file in neuro.config.iterdir()) == [other.name, "db"]
 
 
 WITHOUT_BROWSER = {
