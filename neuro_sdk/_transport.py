@@ -23,6 +23,7 @@ from neuro_sdk.errors import ConfigError
 DEFAULT_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_read=60, sock_connect=60)
 USER_AGENT: Final = f"neuro-sdk/{__version__} ({sys.platform})"
 
+_LONGER: Final = "--network-timeout SECONDS waits longer"
 _READ_AHEAD: Final = 256 * 1024  # bytes; what one read of a socket gives, so that not every read pauses the next
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]] | str
@@ -48,6 +49,14 @@ class ConnectionLost(aiohttp.ServerDisconnectedError, ConnectionError):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+class ConnectingTooSlow(aiohttp.ConnectionTimeoutError):
+    """There was no connection within ``sock_connect`` of the timeout."""
+
+
+class AnswerTooSlow(aiohttp.SocketTimeoutError):
+    """Nothing came over the connection within ``sock_read`` of the timeout."""
 
 
 class ProxyRefused(aiohttp.ClientHttpProxyError):
@@ -208,8 +217,12 @@ def readable(url: URL, *, sending: bool = False) -> Iterator[None]:
     """Keep the classes of connection failures, but give them sentences that a user can act on."""
     try:
         yield
-    except (CannotConnect, ConnectionLost, aiohttp.ServerTimeoutError):
+    except (CannotConnect, ConnectionLost, ConnectingTooSlow, AnswerTooSlow):
         raise
+    except aiohttp.ConnectionTimeoutError as exc:
+        raise ConnectingTooSlow(f"No connection to {place(url)} in time; {_LONGER}") from exc
+    except aiohttp.ServerTimeoutError as exc:
+        raise AnswerTooSlow(f"No answer of {place(url)} in time; {_LONGER}") from exc
     except aiohttp.ClientConnectorError as exc:
         raise CannotConnect(exc, _why_not_connected(url, exc)) from exc
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as exc:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import aiohttp
@@ -301,6 +303,29 @@ async def test_what_is_sent_does_not_follow_a_redirect(foreign: Foreign, folder:
 async def test_nothing_answers_at_a_port(folder: Path) -> None:
     with pytest.raises(aiohttp.ClientConnectorError, match=r"Nothing answers at http://127\.0\.0\.1:9: .*refused"):
         await neuro_sdk.login_with_token("t", url=URL("http://127.0.0.1:9/api/v1"), path=folder)
+
+
+async def test_connecting_takes_too_long(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
+        address = full.getsockname()
+        for _ in range(4):  # until the system takes no more for it
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        url = URL(f"http://127.0.0.1:{address[1]}/api/v1")
+
+        with pytest.raises(aiohttp.ConnectionTimeoutError) as caught:
+            await neuro_sdk.login_with_token("t", url=url, path=folder, timeout=aiohttp.ClientTimeout(sock_connect=0.2))
+
+    assert str(caught.value) == f"No connection to {url.origin()} in time; --network-timeout SECONDS waits longer"
+
+
+async def test_an_answer_takes_too_long(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = URL(f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1")
+
+        with pytest.raises(aiohttp.SocketTimeoutError, match=f"No answer of {url.origin()} in time; --network-timeout"):
+            await neuro_sdk.login_with_token("t", url=url, path=folder, timeout=aiohttp.ClientTimeout(sock_read=0.2))
 
 
 async def test_an_unknown_host(folder: Path) -> None:
