@@ -597,10 +597,14 @@ async def test_a_name_is_looked_up(client: Client, foreign: Foreign, job: str, o
 async def test_after_a_look_up_the_connection_is_used_again(client: Client, foreign: Foreign) -> None:
     places: list[object] = []
 
-    def find(request: web.Request) -> web.StreamResponse:
+    async def find(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         places.append(request.transport.get_extra_info("peername"))
-        return ndjson(job_document(name="train"))
+        response = web.StreamResponse(headers={"Content-Type": NDJSON})
+        await response.prepare(request)
+        await response.write(json.dumps(job_document(name="train")).encode() + b"\n")
+        await asyncio.sleep(0.05)  # the end comes after what is looked for
+        return response
 
     foreign.answers["GET /api/v1/jobs"] = find
 
