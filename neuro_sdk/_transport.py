@@ -254,7 +254,11 @@ def is_loopback(url: URL) -> bool:
 
 
 def _why_not_connected(url: URL, exc: aiohttp.ClientConnectorError) -> str:
-    where = place(url)
+    if (exc.host, exc.port) == (url.raw_host, url.port):
+        host, where = url.host, place(url)
+    else:  # it is a redirect that has led there
+        host = exc.host
+        where = f"{host}:{exc.port}, where {place(url)} sends us"
     if isinstance(exc, aiohttp.ClientProxyConnectionError):
         return f"Cannot reach the proxy {exc.host}:{exc.port} that the environment names (http_proxy, https_proxy)"
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
@@ -266,7 +270,7 @@ def _why_not_connected(url: URL, exc: aiohttp.ClientConnectorError) -> str:
     if isinstance(exc, aiohttp.ClientConnectorSSLError):
         return f"No TLS connection to {where}: {exc.os_error}. Is it an http:// address?"
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return f"Unknown host {url.host!r}: check the address, and that this machine is on the network"
+        return f"Unknown host {host!r}: check the address, and that this machine is on the network"
     if isinstance(exc.os_error, ConnectionRefusedError):
         return f"Nothing answers at {where}: the connection was refused. Is the platform running, and the port right?"
     return f"Cannot connect to {where}: {exc.os_error.strerror or exc.os_error}"

@@ -454,6 +454,14 @@ async def test_a_platform_that_moved_says_where(foreign: Foreign, folder: Path) 
         assert all("Authorization" not in seen.headers for seen in other.seen)
 
 
+async def test_a_platform_that_moved_to_where_nothing_answers(foreign: Foreign, folder: Path) -> None:
+    location = {"Location": "http://127.0.0.1:9/api/v1/config"}
+    foreign.answers["GET /api/v1/config"] = lambda _: web.Response(status=301, headers=location)
+
+    with pytest.raises(aiohttp.ClientConnectorError, match=f"answers at 127.0.0.1:9, where {foreign.base} sends us: "):
+        await neuro_sdk.login_with_token("t", url=foreign.url, path=folder)
+
+
 async def test_the_token_endpoint_sends_nothing_elsewhere(foreign: Foreign, folder: Path) -> None:
     async with Foreign() as other:
         location = {"Location": str(other.base / "oauth/token")}
