@@ -144,7 +144,7 @@ def _flag(*names: str, text: str, **attrs: Any) -> click.Option:
 
 
 cli = Group(
-    help="""Run programs on compute: this machine, a Slurm cluster, a Neuro platform.
+    help="""Run programs on compute: this machine, or a Neuro platform elsewhere.
 
     Examples:
 

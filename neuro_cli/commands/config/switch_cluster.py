@@ -15,7 +15,7 @@ async def switch_cluster(root: Root, cluster_name: str | None) -> None:
 
     Examples:
 
-    neuro config switch-cluster slurm
+    neuro config switch-cluster default
     """
     import sys
 

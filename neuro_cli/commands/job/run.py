@@ -24,7 +24,7 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
 
 
 @command(context_settings={"allow_interspersed_args": False})
-@argument("image", type=params.IMAGE, help="What to run in; host is this machine or node as it is, no container.")
+@argument("image", type=params.IMAGE, help="What to run in; host is the machine itself, no container.")
 @argument("cmd", nargs=-1, metavar="[CMD]...", help="The program; one word alone is split as a shell would.")
 @option(
     "-s",
@@ -44,7 +44,7 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
     "volumes",
     multiple=True,
     metavar="MOUNT",
-    help="storage:PATH:/MOUNT[:ro|:rw], or disk:, secret:. Repeatable.",
+    help="storage:PATH:/MOUNT[:ro|:rw], or disk:, secret:; where the cluster has such. Repeatable.",
 )
 @option(
     "-e",
@@ -64,14 +64,14 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
 )
 @option("-w", "--workdir", metavar="PATH", help="The working directory.")
 @option("--entrypoint", metavar="CMD", help="Run this instead of what the image would.")
-@option("-x/-X", "--extshm/--no-extshm", default=True, help="A large /dev/shm.  [default: yes]")
+@option("-x/-X", "--extshm/--no-extshm", default=True, help="A large /dev/shm, where there are containers.  [default: yes]")
 @option(
     "--http",
     "--http-port",
     "http",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="The port to publish over HTTP; 0 for none.  [default: 80; none for host]",
+    help="The port to publish over HTTP, where the cluster can; 0 for none.  [default: 80; none for host]",
 )
 @option("--http-auth/--no-http-auth", default=None, help="Whether that port needs a login.  [default: yes]")
 @option(
@@ -100,7 +100,7 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
     help="Queue when you may not run more jobs now, rather than fail.",
 )
 @option("--pass-config/--no-pass-config", default=False, help="Let the job use the platform in your name.")
-@option("--privileged", is_flag=True, help="Run the container privileged, where that is allowed.")
+@option("--privileged", is_flag=True, help="Run the container privileged, where the cluster allows it.")
 @option("--browse", is_flag=True, help="Open the job's HTTP address once it has started.")
 @option("-t/-T", "--tty/--no-tty", default=None, help="With a terminal, or without.  [default: with, when all is one]")
 @output_options
