@@ -64,7 +64,9 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
 )
 @option("-w", "--workdir", metavar="PATH", help="The working directory.")
 @option("--entrypoint", metavar="CMD", help="Run this instead of what the image would.")
-@option("-x/-X", "--extshm/--no-extshm", default=True, help="A large /dev/shm, where there are containers.  [default: yes]")
+@option(
+    "-x/-X", "--extshm/--no-extshm", default=True, help="A large /dev/shm, where there are containers.  [default: yes]"
+)
 @option(
     "--http",
     "--http-port",
