@@ -25,6 +25,7 @@ TABLE: Final = (
     Exit(0, "Done. Of `run`, `attach` and `exec`: the program ended with 0, or you detached from it."),
     Exit(1, "Something else went wrong; of `kill` with several jobs: at least one could not be stopped."),
     Exit(2, "The command line is wrong: an unknown command or option, a value of the wrong form."),
+    Exit(3, "Of `platform status`: the platform does not run."),
     Exit(65, "A value was refused: by the platform, or because nothing can be done with it here.",
          ("IllegalArgumentError",)),
     Exit(70, "The client or its settings are at fault: a configuration that cannot be read, a part that is missing.",

@@ -12,6 +12,7 @@ import neuro_sdk
 from neuro_cli import exits
 from neuro_cli.output import Output
 from neuro_cli.root import Root
+from neuro_platform.__main__ import NOT_RUNNING, OK
 from neuro_sdk import errors
 
 CODES = {
@@ -68,6 +69,10 @@ def test_every_error_of_ours_has_a_row() -> None:
     ours = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.NeuroError)]
 
     assert {exits.exit_code(kind("?")) for kind in ours} <= {row.code for row in exits.TABLE} - {1}
+
+
+def test_what_the_platform_of_this_machine_exits_with_has_a_row() -> None:
+    assert {OK, NOT_RUNNING} <= {row.code for row in exits.TABLE}
 
 
 def test_codes_are_in_order() -> None:
