@@ -161,6 +161,8 @@ async def _line(prompt: str) -> str:
     while b"\n" not in line:
         more: Any = await source.read()
         if not more:
+            if prompt and sys.stderr is not None:
+                print(file=sys.stderr, flush=True)  # noqa: T201  (the line that nobody ended)
             break
         line += more
     return line.partition(b"\n")[0].decode(errors="replace").strip()
