@@ -26,5 +26,5 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def hand_over(*words: str, names: Sequence[str] = (), data: str | None = None, as_json: bool = False) -> NoReturn:
     """Become ``python -m neuro_platform WORDS -- NAMES``: its output, its signals, its exit code."""
-    more = [*(["--data", data] if data else []), *(["--json"] if as_json else []), *(["--", *names] if names else [])]
+    more = [*([f"--data={data}"] if data else []), *(["--json"] if as_json else []), *(["--", *names] if names else [])]
     os.execv(sys.executable, [sys.executable, "-m", "neuro_platform", *words, *more])  # noqa: S606

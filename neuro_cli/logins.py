@@ -66,8 +66,8 @@ async def log_in_locally(root: Root) -> None:
     """To the platform of this machine, started when it does not run."""
     root.detail("Starting the platform of this machine, unless it runs already ...")
     started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "neuro_platform", "up", "--json", stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "neuro_platform", "up", "--json", *([] if root.output.is_json else ["--sentences"]),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, _ = await started.communicate()
     if started.returncode:

@@ -6,22 +6,18 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from neuro_platform.daemon import Folder, Running, data_folder, down, running, taken_lock, up
+from neuro_platform.exits import INTERRUPTED, NOBODY_READS, NOT_INSTALLED, NOT_RUNNING, OK, USAGE, Unusable, exit_code
 from neuro_sdk.errors import NeuroError, PlatformError
-
-OK: Final = 0
-FAILED: Final = 1
-NOT_RUNNING: Final = 3
-NOT_INSTALLED: Final = 70
-INTERRUPTED: Final = 130
 
 _INSIST: Final = 0.5  # seconds until a lock that is held is believed to be a server's
 
@@ -30,22 +26,35 @@ _NEEDED = ("sqlalchemy", "aiosqlite", "alembic", "jwt", "argon2", "psutil")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; errors are one line on standard error."""
-    options = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        options = _parser().parse_args(words)
+    except _Usage as exc:
+        _complain(str(exc), "UsageError", USAGE, as_json="--json" in words, more=exc.usage)
+        return USAGE
+    as_json = getattr(options, "json", False) and not options.sentences
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        sentence = f"The platform needs {', '.join(missing)}: pip install 'neuro-compute[platform]'"
+        _complain(sentence, PlatformError.code, NOT_INSTALLED, as_json=as_json)
+        return NOT_INSTALLED
     verb: Callable[[argparse.Namespace, Folder], int] = options.verb
     try:
-        missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-        if missing:
-            _say(f"The platform needs {', '.join(missing)}: pip install 'neuro-compute[platform]'")
-            return NOT_INSTALLED
-        return verb(options, Folder(Path(options.data).expanduser().absolute() if options.data else data_folder()))
-    except NeuroError as exc:
-        _say(str(exc))
-        return FAILED
+        code = verb(options, Folder(Path(options.data).expanduser().absolute() if options.data else data_folder()))
+        sys.stdout.flush()  # what cannot be written is known only now
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: do not try again at exit
-        return OK
+        _leave_stdout()
+        return NOBODY_READS
+    except (NeuroError, OSError) as exc:
+        sentence = str(exc)
+        if isinstance(exc, OSError):
+            _leave_stdout()
+            sentence = ": ".join(map(str, filter(None, (exc.strerror, exc.filename)))) or sentence
+        code = exit_code(exc)
+        _complain(sentence, getattr(exc, "code", type(exc).__name__), code, as_json=as_json)
     except (KeyboardInterrupt, EOFError):  # the latter for Ctrl-D where a password is asked for
         return INTERRUPTED
+    return code
 
 
 def _up(options: argparse.Namespace, folder: Folder) -> int:
@@ -107,7 +116,7 @@ def _logs(options: argparse.Namespace, folder: Folder) -> int:
     except FileNotFoundError:
         raise PlatformError(f"There is no log yet: the platform has never run on {folder.path}") from None
     except OSError as exc:
-        raise PlatformError(f"Cannot read {folder.log}: {exc.strerror}") from exc
+        raise Unusable(f"Cannot read {folder.log}: {exc.strerror}") from exc
     out = sys.stdout.buffer
     with ExitStack() as opened:
         opened.enter_context(file)
@@ -145,20 +154,75 @@ def _document(folder: Folder, found: Running | None) -> dict[str, Any]:
 
 
 def _show(document: object) -> None:
-    print(json.dumps(document))  # noqa: T201
+    print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201
 
 
 def _say(words: str) -> None:
     sys.stderr.write(f"{words}\n")
 
 
+def _complain(sentence: str, kind: str, code: int, *, as_json: bool, more: str = "") -> None:
+    """What went wrong, in the form that the other commands of neuro give it."""
+    if as_json:
+        _say(json.dumps({"error": sentence, "code": kind, "exit_code": code}, ensure_ascii=False))
+    else:
+        _say(f"neuro: {sentence}{more}")
+
+
+def _leave_stdout() -> None:
+    """Have nothing more written there, not even by the interpreter as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Usage(Exception):
+    """The command line is wrong."""
+
+    def __init__(self, sentence: str, usage: str) -> None:
+        super().__init__(sentence)
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as the other commands of neuro do."""
+
+    def error(self, message: str) -> NoReturn:
+        usage = self.format_usage().strip().removeprefix("usage: ")
+        raise _Usage(_sentence(message), f"\nUsage: {usage}\nTry '{self.prog} --help' for help.")
+
+
+_SENTENCES: Final = (
+    (r"argument VERB: invalid choice: ('[^']*').*", r"No such command \1."),
+    (r"argument (--?\w[\w-]*/)?(--?\w[\w-]*): expected one argument",
+     r"Option '\2' wants a value; one that begins with a hyphen is written \2=VALUE."),
+    (r"argument (--?\w[\w-]*/)?(--?\w[\w-]*): (.*)", r"Invalid value for '\2': \3"),
+    (r"the following arguments are required: (.*)", r"Missing argument: \1."),
+    (r"unrecognized arguments: (.*)", r"Unexpected argument: \1."),
+)  # fmt: skip
+
+
+def _sentence(message: str) -> str:
+    """What argparse says, in our words where we have any."""
+    for pattern, ours in _SENTENCES:
+        if found := re.fullmatch(pattern, message, re.DOTALL):
+            return found.expand(ours)
+    return message[:1].upper() + message[1:]
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 0 to 65535.")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--data", metavar="FOLDER", help="the data folder; default $NEURO_PLATFORM_DATA or the user's")
+    # for who reads the document but leaves it to us to tell the user about errors
+    shared.add_argument("--sentences", action="store_true", help=argparse.SUPPRESS)
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print one JSON document")
 
-    parser = argparse.ArgumentParser(prog="neuro platform", description="Run the embedded platform of this machine.")
+    parser = _Parser(prog="neuro platform", description="Run the embedded platform of this machine.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     def add(
@@ -172,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = add(verbs, "up", _up, "start the platform unless it runs; return when it answers", as_json)
     one.add_argument("--host", help="the address to listen on (default 127.0.0.1)")
-    one.add_argument("--port", type=int, help="the port (default 8080; a free one on the first start when taken)")
+    one.add_argument("--port", type=_port, help="the port (default 8080; a free one on the first start when taken)")
     one.add_argument("--foreground", action="store_true", help="serve in this process, for systemd and containers")
     one.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     one.add_argument("--lock-fd", type=int, help=argparse.SUPPRESS)

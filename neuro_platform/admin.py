@@ -9,10 +9,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from unicodedata import combining, east_asian_width
 
 from neuro_platform.auth.service import Auth, Token, User
 from neuro_platform.daemon import Folder, running, unusable
@@ -39,26 +40,26 @@ def rm_user(options: argparse.Namespace, folder: Folder) -> int:
 def list_users(options: argparse.Namespace, folder: Folder) -> int:
     users = asyncio.run(_users(folder))
     if options.json:
-        _print(json.dumps([{"name": user.name} for user in users]))
+        _print_list([{"name": user.name} for user in users])
     else:
-        for user in users:
-            _print(user.name)
+        _print_table([("NAME",), *((user.name,) for user in users)])
     return 0
 
 
 def create_token(options: argparse.Namespace, folder: Folder) -> int:
     token, made = asyncio.run(_create_token(folder, User(options.user), options.name, _duration(options.expires)))
-    _print(json.dumps({**_document(made), "token": token}) if options.json else token)
+    document = {**_document(made), "token": token}
+    _print(json.dumps(document, indent=2, ensure_ascii=False) if options.json else token)
     return 0
 
 
 def list_tokens(options: argparse.Namespace, folder: Folder) -> int:
     tokens = asyncio.run(_tokens(folder, User(options.user) if options.user else None))
     if options.json:
-        _print(json.dumps([_document(token) for token in tokens]))
+        _print_list([_document(token) for token in tokens])
     else:
-        for token in tokens:
-            _print(f"{token.id}  {token.user}  {token.name}  expires {token.expires_at:%Y-%m-%d %H:%M} UTC")
+        rows = [(token.id, token.user, token.name, f"{token.expires_at:%Y-%m-%d %H:%M} UTC") for token in tokens]
+        _print_table([("ID", "USER", "NAME", "EXPIRES"), *rows])
     return 0
 
 
@@ -154,6 +155,29 @@ def _document(token: Token) -> dict[str, str]:
         "created_at": token.created_at.isoformat(),
         "expires_at": token.expires_at.isoformat(),
     }
+
+
+def _print_list(documents: Sequence[Mapping[str, str]]) -> None:
+    """A JSON array with a line for each, as other listings of neuro."""
+    lines = [json.dumps(document, ensure_ascii=False) for document in documents]
+    _print("[\n" + ",\n".join(lines) + "\n]" if lines else "[]")
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    """The first row is the head, bold at a terminal."""
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        cells = (text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True))
+        line = "  ".join(cells).rstrip()
+        _print(f"\x1b[1m{line}\x1b[0m" if number == 0 and _in_color() else line)
+
+
+def _width(text: str) -> int:
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _in_color() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _print(line: str) -> None:

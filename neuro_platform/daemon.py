@@ -28,6 +28,7 @@ from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from neuro_platform.engines.supervisor import system
+from neuro_platform.exits import Unusable
 from neuro_sdk.errors import PlatformError
 
 START_SECONDS: Final = 30.0
@@ -86,9 +87,9 @@ def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser().absolute() / "neuro-platform"
 
 
-def unusable(path: Path, exc: OSError) -> PlatformError:
+def unusable(path: Path, exc: OSError) -> Unusable:
     """The data folder cannot be used, in a sentence."""
-    return PlatformError(f"Cannot use the data folder {path}: {exc.strerror or exc}; choose another with --data")
+    return Unusable(f"Cannot use the data folder {path}: {exc.strerror or exc}; choose another with --data")
 
 
 def running(folder: Folder) -> Running | None:
@@ -217,35 +218,37 @@ def _start(folder: Folder, lock: int, arguments: list[str], note: Callable[[str]
     finally:
         os.close(write)
     with os.fdopen(read, encoding="utf-8") as messages:
-        words = _wait_until_ready(messages, note, deadline)
-    if words is None and (found := _described(folder)) is not None:
+        failed = _wait_until_ready(messages, note, deadline)
+    if failed is None and (found := _described(folder)) is not None:
         process.returncode = 0  # it is not ours to wait for
         return found
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(max(0.1, deadline - time.monotonic()))  # so that the lock is free again
-    if words:
-        raise PlatformError(words)
+    if failed is not None and str(failed):
+        raise failed
     with folder.log.open("rb") as log:
         log.seek(log_ended)
         last = log.read().decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
     raise PlatformError(f"The platform did not start: {last[0]} (see {folder.log})")
 
 
-def _wait_until_ready(messages: IO[str], note: Callable[[str], None], deadline: float) -> str | None:
-    """Why the server does not start, empty when it does not say; ``None`` when it is ready."""
+def _wait_until_ready(messages: IO[str], note: Callable[[str], None], deadline: float) -> PlatformError | None:
+    """Why the server does not start, without words when it does not say; ``None`` when it is ready."""
     while select.select([messages], [], [], max(0, deadline - time.monotonic()))[0]:
         line = messages.readline()
         if not line:
-            return ""
+            return PlatformError()
         kind, words = json.loads(line)
         match kind:
             case "note":
                 note(words)
             case "error":
-                return str(words)
+                return PlatformError(words)
+            case "unusable":
+                return Unusable(words)
             case _:
                 return None
-    return f"The platform has not started within {START_SECONDS:g} seconds"
+    return PlatformError(f"The platform has not started within {START_SECONDS:g} seconds")
 
 
 def _is_locked(folder: Folder) -> bool:

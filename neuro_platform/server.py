@@ -14,6 +14,7 @@ import sys
 
 from neuro_platform.app import open_platform, serve
 from neuro_platform.daemon import Folder, describe, last_port, unusable
+from neuro_platform.exits import OK, Unusable, exit_code
 from neuro_platform.settings import DEFAULT_PORT, Settings, load_settings
 from neuro_sdk import __version__
 from neuro_sdk.errors import NeuroError, PlatformError
@@ -33,7 +34,7 @@ class Starter:
         return self._file is not None
 
     def tell(self, kind: str, words: str) -> None:
-        """A note, an error (then the server ends), or that it is ready."""
+        """A note, an error or that something is unusable (then the server ends), or that it is ready."""
         if self._file is None:
             sys.stderr.write(f"{words}\n")
             return
@@ -51,7 +52,10 @@ class Starter:
 
 
 def run(folder: Folder, *, host: str | None, port: int | None, ready: int | None) -> int:
-    """Serve until SIGTERM; the caller holds the folder's lock. Returns the exit status."""
+    """Serve until SIGTERM; the caller holds the folder's lock. Returns the exit code.
+
+    Why it cannot serve is told to the process that waits for it, and raised where there is none.
+    """
     os.umask(0o077)
     starter = Starter(ready)
     try:
@@ -61,15 +65,20 @@ def run(folder: Folder, *, host: str | None, port: int | None, ready: int | None
             settings = replace(settings, port=listening.getsockname()[1])
             asyncio.run(_serve(settings, folder, listening, starter))
     except NeuroError as exc:
-        if starter.waits:
-            log.error("%s", exc)  # else the next line goes to the same place
-        starter.tell("error", str(exc))
-        return 1
+        return _failed(exc, starter)
     except OSError as exc:
         log.exception("The platform cannot go on")
-        starter.tell("error", str(unusable(folder.path, exc)))
-        return 1
-    return 0
+        return _failed(unusable(folder.path, exc), starter)
+    return OK
+
+
+def _failed(exc: NeuroError, starter: Starter) -> int:
+    """Tell whoever waits, in this process or another."""
+    if not starter.waits:
+        raise exc
+    log.error("%s", exc)
+    starter.tell("unusable" if isinstance(exc, Unusable) else "error", str(exc))
+    return exit_code(exc)
 
 
 async def _serve(settings: Settings, folder: Folder, listening: socket.socket, starter: Starter) -> None:

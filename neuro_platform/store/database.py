@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from neuro_platform.exits import Unusable
 from neuro_platform.settings import Settings
 from neuro_platform.store.versions import bring_up_to_date
 from neuro_sdk.errors import PlatformError, ServerNotAvailable
@@ -40,7 +41,8 @@ class Database:
                 await conn.run_sync(bring_up_to_date)
         except (SQLAlchemyError, sqlite3.Error, ServerNotAvailable, OSError) as exc:
             await database.close()
-            raise PlatformError(f"Cannot use the database {parsed.database or ''}: {_reason(exc)}") from exc
+            kind = Unusable if _is_io(exc) else PlatformError
+            raise kind(f"Cannot use the database {parsed.database or ''}: {_reason(exc)}") from exc
         except BaseException:
             await database.close()
             raise
@@ -128,6 +130,12 @@ def _engine(url: URL) -> AsyncEngine:
 
 def _is_full(exc: DBAPIError) -> bool:
     return getattr(exc.orig, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+
+
+def _is_io(exc: BaseException) -> bool:
+    """Whether it is the file system that refuses, and not what is in the file."""
+    cause = exc.orig if isinstance(exc, DBAPIError) else exc
+    return isinstance(cause, OSError | ServerNotAvailable | sqlite3.OperationalError)
 
 
 def _reason(exc: BaseException) -> str:

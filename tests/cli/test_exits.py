@@ -12,7 +12,7 @@ import neuro_sdk
 from neuro_cli import exits
 from neuro_cli.output import Output
 from neuro_cli.root import Root
-from neuro_platform.__main__ import NOT_RUNNING, OK
+from neuro_platform import exits as platform_exits
 from neuro_sdk import errors
 
 CODES = {
@@ -72,7 +72,16 @@ def test_every_error_of_ours_has_a_row() -> None:
 
 
 def test_what_the_platform_of_this_machine_exits_with_has_a_row() -> None:
-    assert {OK, NOT_RUNNING} <= {row.code for row in exits.TABLE}
+    codes = {value for name, value in vars(platform_exits).items() if name.isupper()}
+
+    assert codes <= {row.code for row in exits.TABLE}
+
+
+@pytest.mark.parametrize(
+    "exc", [errors.IllegalArgumentError("no"), errors.Conflict("taken"), errors.ResourceNotFound("no user"), OSError()]
+)
+def test_the_platform_of_this_machine_gives_the_same_codes(exc: Exception) -> None:
+    assert platform_exits.exit_code(exc) == exits.exit_code(exc)
 
 
 def test_codes_are_in_order() -> None:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
+from neuro_cli.output import Output, document
 from neuro_platform.__main__ import main
 from neuro_platform.daemon import Folder, describe, running, started, taken_lock
 
@@ -65,9 +66,10 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     shell("down")
 
 
-def refused(done: Done, *words: str) -> None:
-    assert done.code == 1, done
+def refused(done: Done, *words: str, code: int = 1) -> None:
+    assert done.code == code, done
     assert len(done.err.splitlines()) == 1, done
+    assert done.err.startswith("neuro: "), done
     for word in words:
         assert word in done.err
 
@@ -196,13 +198,13 @@ def test_an_address_that_is_not_ours_is_one_clear_line(shell: Shell, host: str) 
 def test_a_file_in_the_way_is_one_clear_line(shell: Shell) -> None:
     shell.data.write_text("in the way")
 
-    refused(shell("up"), str(shell.data), "--data")
+    refused(shell("up"), str(shell.data), "--data", code=74)
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    refused(Shell(tmp_path / "file" / "data")("up"), "Cannot use the data folder")
+    refused(Shell(tmp_path / "file" / "data")("up"), "Cannot use the data folder", code=74)
 
 
 def test_a_mistake_in_the_settings_is_one_clear_line(shell: Shell) -> None:
@@ -241,7 +243,7 @@ def test_a_full_disk_is_one_clear_line(shell: Shell) -> None:
         timeout=60,
     )
 
-    refused(Done(done.returncode, done.stdout, done.stderr), str(shell.data))
+    refused(Done(done.returncode, done.stdout, done.stderr), str(shell.data), code=74)
 
 
 def test_foreground_serves_until_it_is_asked_to_stop(shell: Shell) -> None:
@@ -334,15 +336,16 @@ class TestAdmin:
 
     def test_users(self, shell: Shell) -> None:
         assert shell("user", "add", "alice", stdin="correct horse battery\n").code == 0
-        assert shell("user", "ls").out == "alice\n"
+        assert shell("user", "ls").out == "NAME\nalice\n"
         assert json.loads(shell("user", "ls", "--json").out) == [{"name": "alice"}]
-        refused(shell("user", "add", "alice", stdin="correct horse battery\n"), "'alice' already")
-        refused(shell("user", "add", "Al", stdin="correct horse battery\n"), "Invalid user name 'Al'")
-        refused(shell("user", "add", "bob", stdin="\n"), "password")
+        refused(shell("user", "add", "alice", stdin="correct horse battery\n"), "'alice' already", code=65)
+        refused(shell("user", "add", "Al", stdin="correct horse battery\n"), "Invalid user name 'Al'", code=65)
+        refused(shell("user", "add", "bob", stdin="\n"), "password", code=65)
         assert shell("user", "passwd", "alice", stdin="another horse battery\n").code == 0
-        refused(shell("user", "rm", "bob"), "No user named 'bob'")
+        refused(shell("user", "rm", "bob"), "No user named 'bob'", code=72)
         assert shell("user", "rm", "alice").code == 0
-        assert shell("user", "ls").out == ""
+        assert shell("user", "ls").out == "NAME\n"
+        assert shell("user", "ls", "--json").out == "[]\n"
 
     def test_tokens(self, shell: Shell) -> None:
         shell("user", "add", "alice", stdin="correct horse battery\n")
@@ -355,18 +358,86 @@ class TestAdmin:
         listed = json.loads(shell("token", "ls", "--json").out)
         assert [token["name"] for token in listed] == ["ci", "other"]
         assert "token" not in listed[0]
-        assert made["id"] in shell("token", "ls", "alice").out
+        assert shell("token", "ls", "--json").out.splitlines()[0] == "["
+        head, first, _ = shell("token", "ls", "alice").out.splitlines()
+        assert head.split() == ["ID", "USER", "NAME", "EXPIRES"]
+        assert first.split()[:3] == [made["id"], "alice", "ci"]
+        assert head.index("EXPIRES") == first.index(made["expires_at"][:10])
         assert shell("token", "revoke", made["id"]).code == 0
         assert [token["name"] for token in json.loads(shell("token", "ls", "--json").out)] == ["other"]
-        refused(shell("token", "revoke", "nope"), "'nope'")
-        refused(shell("token", "create", "bob", "ci"), "bob")
-        refused(shell("token", "create", "alice", "x", "--expires", "soon"), "Invalid time 'soon'")
-        refused(shell("token", "create", "alice", "x", "--expires", "999999999w"), "too long")
+        refused(shell("token", "revoke", "nope"), "'nope'", code=72)
+        refused(shell("token", "create", "bob", "ci"), "bob", code=72)
+        refused(shell("token", "create", "alice", "x", "--expires", "soon"), "Invalid time 'soon'", code=65)
+        refused(shell("token", "create", "alice", "x", "--expires", "999999999w"), "too long", code=65)
 
 
-def test_a_wrong_verb_is_a_usage_error(shell: Shell) -> None:
-    assert shell("fly").code == 2
-    assert shell("up", "--port", "x").code == 2
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["fly"], "No such command 'fly'."),
+        (["up", "--port", "x"], "Invalid value for '--port': 'x' is no port: a number from 0 to 65535."),
+        (["up", "--port", "65536"], "Invalid value for '--port': '65536' is no port: a number from 0 to 65535."),
+        (["up", "--host"], "Option '--host' wants a value; one that begins with a hyphen is written --host=VALUE."),
+        (
+            ["token", "create", "alice", "ci", "--expires", "-1d"],
+            "Option '--expires' wants a value; one that begins with a hyphen is written --expires=VALUE.",
+        ),
+        (["token", "create", "alice"], "Missing argument: NAME."),
+        (["down", "now"], "Unexpected argument: now."),
+        ([], "Missing argument: VERB."),
+    ],
+)
+def test_a_wrong_command_line_is_a_sentence_and_the_usage(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"neuro: {sentence}"
+    assert lines[1].startswith("Usage: neuro platform")
+    assert lines[-1].startswith("Try 'neuro platform")
+
+
+def test_a_time_in_the_past_is_refused(shell: Shell) -> None:
+    refused(shell("token", "create", "alice", "ci", "--expires=-1d"), "Invalid time '-1d'", code=65)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [
+        (["user", "ls", "--quickly", "--json"], "UsageError", 2),
+        (["token", "create", "alice", "ci", "--expires", "soon", "--json"], "illegal_argument", 65),
+        (["token", "create", "alice", "ci", "--json"], "not_found", 72),
+    ],
+)
+def test_errors_are_json_for_who_wants_json(shell: Shell, words: list[str], code: str, exit_code: int) -> None:
+    done = shell(*words)
+
+    assert (done.code, done.out) == (exit_code, "")
+    error = json.loads(done.err)
+    assert error == {"error": error["error"], "code": code, "exit_code": exit_code}
+
+
+def test_documents_are_laid_out_as_those_of_other_commands(shell: Shell) -> None:
+    assert shell("status", "--json").out == document({"running": False, "data": str(shell.data)}, Output.JSON) + "\n"
+
+
+def test_a_full_standard_output_is_one_clear_line(shell: Shell) -> None:
+    command = [sys.executable, "-m", "neuro_platform", "status", "--data", str(shell.data)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+
+    refused(Done(done.returncode, "", done.stderr), "No space left", code=74)
+
+
+def test_nothing_is_said_when_nobody_reads(shell: Shell) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "neuro_platform", "status", "--data", str(shell.data)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(write)
+
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
@@ -379,4 +450,4 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 70
-    assert done.stderr == "The platform needs sqlalchemy: pip install 'neuro-compute[platform]'\n"
+    assert done.stderr == "neuro: The platform needs sqlalchemy: pip install 'neuro-compute[platform]'\n"

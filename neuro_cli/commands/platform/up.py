@@ -33,7 +33,7 @@ def up(_: Root, host: str | None, port: int | None, foreground: bool, as_json: b
     """
     hand_over(
         "up",
-        *(["--host", host] if host else []),
+        *([f"--host={host}"] if host else []),
         *(["--port", str(port)] if port is not None else []),
         *(["--foreground"] if foreground else []),
         data=data,

@@ -22,5 +22,10 @@ def create(_: Root, user: str, name: str, expires: str | None, as_json: bool, da
     neuro platform token create alice ci --expires 90d
     """
     hand_over(
-        "token", "create", *(["--expires", expires] if expires else []), names=[user, name], data=data, as_json=as_json
+        "token",
+        "create",
+        *([f"--expires={expires}"] if expires is not None else []),
+        names=[user, name],
+        data=data,
+        as_json=as_json,
     )
