@@ -10,7 +10,8 @@ from neuro_cli.root import Root
 async def show_token(root: Root) -> None:
     """Print the token that requests carry.
 
-    It is renewed first when it has expired. Whoever has it can do what you can do.
+    It is renewed first when it has expired. Whoever has it can do what you can do, until `neuro logout` ends it; for
+    scripts, `neuro platform token create` makes one of its own.
 
     Examples:
 
