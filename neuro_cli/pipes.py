@@ -9,14 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import select
 import stat
+import struct
+import sys
+import termios
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 CHUNK: Final = 64 * 1024
-_SAFE: Final = 4096  # what a pipe that is ready takes without blocking, however full it is otherwise
+_SAFE: Final = 4096  # a page: what a pipe that is ready takes without blocking, however full it is otherwise
+_ROOMY: Final = 1 << 20  # bytes; the most that Linux lets anybody ask for, and one turn of the loop moves them all
 
 Add = Callable[..., None]
 Remove = Callable[[int], bool]
@@ -50,6 +56,9 @@ class Sink:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._waits = _can_wait(fd)
+        self._capacity = _widen(fd)
+        self._written = 0
+        self._odd: deque[int] = deque()  # where pages end that we did not fill, counted in bytes written
 
     async def write(self, data: bytes) -> None:
         """Write all of it; returns when the last byte has been taken."""
@@ -60,10 +69,32 @@ class Sink:
                 continue
             if select.select((), (self._fd,), (), 0)[1]:
                 with contextlib.suppress(BlockingIOError):  # another process made it non-blocking
-                    left = left[os.write(self._fd, left[:_SAFE]) :]
+                    left = left[self._put(left) :]
                     continue
             loop = asyncio.get_running_loop()
             await _ready(self._fd, loop.add_writer, loop.remove_writer)
+
+    def _put(self, data: memoryview) -> int:
+        """Write as much as fits; how much that was."""
+        count = os.write(self._fd, data[: self._room()])
+        self._written += count
+        if count % _SAFE:
+            self._odd.append(self._written)
+        return count
+
+    def _room(self) -> int:
+        """How much can be written now without blocking.
+
+        A pipe is made of pages, and every write begins a new one. So those that we left partly empty count as full
+        until they have been read, and so does the one that is being read.
+        """
+        if not self._capacity:
+            return _SAFE
+        held: int = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)))[0]
+        while self._odd and self._odd[0] <= self._written - held:
+            self._odd.popleft()
+        free = self._capacity // _SAFE - held // _SAFE - len(self._odd) - 2
+        return _SAFE * max(1, free)
 
 
 def has_input(fd: int = 0) -> bool:
@@ -77,6 +108,16 @@ def has_input(fd: int = 0) -> bool:
     if stat.S_ISCHR(status.st_mode) and status.st_rdev == null.st_rdev:
         return False
     return not os.isatty(fd)
+
+
+def _widen(fd: int) -> int:
+    """Make a pipe as large as may be, and say how large; 0 for what is no pipe, or where the system does not tell."""
+    if sys.platform != "linux" or not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return 0
+    with contextlib.suppress(OSError):  # more than this user may have: as it is will do
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _ROOMY)
+    size: int = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    return size
 
 
 def _can_wait(fd: int) -> bool:

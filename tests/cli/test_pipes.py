@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import select
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from neuro_cli.pipes import Sink, Source, has_input
 
 async def test_a_slow_reader_gets_everything_and_blocks_nobody() -> None:
     read, write = os.pipe()
-    data = os.urandom(1_000_000)
+    data = os.urandom(3_000_000)
     ticks = 0
 
     async def tick() -> None:
@@ -36,6 +38,33 @@ async def test_a_slow_reader_gets_everything_and_blocks_nobody() -> None:
     got = await drain()
     await writing
     ticking.cancel()
+    os.close(read)
+    os.close(write)
+
+    assert got == data
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_odd_pieces_on_either_side_never_block(seed: int) -> None:
+    chance = random.Random(seed)
+    read, write = os.pipe()
+    data = os.urandom(5_000_000)
+
+    async def send() -> None:
+        sink, at = Sink(write), 0
+        while at < len(data):
+            piece = data[at : at + chance.randint(1, 300_000)]
+            await sink.write(piece)
+            at += len(piece)
+
+    sending = asyncio.create_task(send())
+    got = b""
+    while len(got) < len(data):  # in this thread: a write that blocks would be waited for without end
+        for _ in range(5):
+            await asyncio.sleep(0)
+        if select.select((read,), (), (), 0)[0]:
+            got += os.read(read, chance.randint(1, 100_000))
+    await sending
     os.close(read)
     os.close(write)
 
