@@ -113,7 +113,8 @@ def test_a_shell_in_a_job(terminal: Tmux) -> None:
     terminal.type("stty size")
     terminal.wait("30 100")
 
-    terminal.type("sleep 1000")
+    terminal.type("sh -c 'echo by n''ow; exec sleep 1000'")
+    terminal.wait("by now")  # earlier, the shell itself would have the terminal and take the interrupt
     terminal.press("C-c")
     terminal.type("echo code $?")
     terminal.wait("code 130")

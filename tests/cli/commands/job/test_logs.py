@@ -51,7 +51,7 @@ async def test_a_job_without_output_ends(platform: Platform, neuro: Neuro) -> No
 
 
 async def test_reader_that_has_enough(platform: Platform, neuro: Neuro) -> None:
-    platform.engine.will(output=b"line\n" * 200_000)
+    platform.engine.will(output=b"line\n" * 1_000_000)
     await neuro.ok("run", "--detach", "-n", "train", "host", "--", "true")
     read, write = os.pipe()
     printing = await neuro.start("logs", "train", stdout=write)

@@ -240,7 +240,7 @@ async def test_not_waiting_for_the_start_detaches(platform: Platform, neuro: Neu
 
 
 async def test_a_reader_that_goes_away_ends_it_quietly(platform: Platform, neuro: Neuro) -> None:
-    platform.engine.will(output=b"line\n" * 200_000)
+    platform.engine.will(output=b"line\n" * 1_000_000)
     read, write = os.pipe()
 
     running = await neuro.start("run", "-n", "train", "host", "--", "yes", stdout=write)
@@ -256,7 +256,7 @@ async def test_a_reader_that_goes_away_ends_it_quietly(platform: Platform, neuro
 
 
 async def test_a_job_that_runs_on_without_a_reader_is_named(platform: Platform, neuro: Neuro) -> None:
-    platform.engine.will(output=b"line\n" * 200_000, hold=True)
+    platform.engine.will(output=b"line\n" * 1_000_000, hold=True)
     read, write = os.pipe()
 
     running = await neuro.start("run", "-n", "train", "host", "--", "yes", stdout=write)
