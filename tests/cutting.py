@@ -1,27 +1,57 @@
-"""A TCP proxy that cuts its connections at seeded random places: what a bad network does, again and again the same."""
+"""A TCP proxy that troubles its connections at seeded random places: a bad network, again and again the same."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import random
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Self
 
 from yarl import URL
 
 
-class CuttingProxy:
-    """Stands before ``to``; every connection ends after a random number of bytes, counted in both directions.
+class Trouble(enum.Enum):
+    """What befalls a connection at a random place."""
 
-    ``after`` gives the least and the most of them. Half of the cuts are resets, half look like an orderly end.
+    RESET = enum.auto()
+    CLOSE = enum.auto()  # what looks like an orderly end
+    HALF_CLOSE = enum.auto()  # one direction ends, the other goes on for a while
+    STALL = enum.auto()  # nothing passes for a while, then it goes on
+
+
+CUTS: Final = (Trouble.RESET, Trouble.CLOSE)
+ALL: Final = tuple(Trouble)
+
+
+class CuttingProxy:
+    """Stands before ``to``; every connection meets trouble after a random number of bytes, counted in both directions.
+
+    ``after`` gives the least and the most of them, ``troubles`` what may happen there, each as likely. Every piece
+    that passes waits for up to ``delay`` seconds, and a stall or what is left of a half-closed connection lasts
+    ``pause``. Order is always kept: it is TCP.
     """
 
-    def __init__(self, to: URL | None = None, *, seed: int = 0, after: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        to: URL | None = None,
+        *,
+        seed: int = 0,
+        after: tuple[int, int] | None = None,
+        troubles: Sequence[Trouble] = CUTS,
+        delay: float = 0,
+        pause: float = 0.5,
+    ) -> None:
         self.to = to  # may be said later
-        self.after = after  # None: no cuts
+        self.after = after  # None: no trouble
+        self.troubles = troubles
+        self.delay = delay
+        self.pause = pause
         self.away = False  # refuse everybody: accept, and hang up at once
         self.connections = 0
-        self.cuts = 0
+        self.cuts = 0  # connections that did not live on
+        self.stalls = 0
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -42,9 +72,11 @@ class CuttingProxy:
         self.cut()
         await self._server.wait_closed()
 
-    def begin(self, after: tuple[int, int] | None) -> None:
-        """Cut all connections from now on, those that are open at once."""
+    def begin(self, after: tuple[int, int] | None, troubles: Sequence[Trouble] = CUTS, *, delay: float = 0) -> None:
+        """Trouble all connections from now on; those that are open are cut at once."""
         self.after = after
+        self.troubles = troubles
+        self.delay = delay
         self.cut()
 
     def cut(self, *, orderly: bool = False) -> None:
@@ -66,30 +98,63 @@ class CuttingProxy:
             writer.transport.abort()
             return
         self._writers |= {writer, back}
-        budget = _Budget(self._random.randint(*self.after) if self.after else None)
-        orderly = self._random.random() < 0.5
-        pumps = [
-            asyncio.create_task(_pump(reader, back, budget.take)),
-            asyncio.create_task(_pump(there, writer, budget.take)),
-        ]
+        budget = _Budget(self._draw())
+        outward = asyncio.create_task(self._pump(reader, back, budget))
+        inward = asyncio.create_task(self._pump(there, writer, budget))
+        pumps = (outward, inward)
+        trouble = Trouble.CLOSE
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            if budget.spent:
+                self.cuts += 1
+                trouble = self._random.choice([one for one in self.troubles if one is not Trouble.STALL])
+            if trouble is Trouble.HALF_CLOSE:
+                budget.give(None)
+                ended, other = (writer, outward) if inward.done() else (back, inward)
+                with suppress(OSError):
+                    ended.write_eof()
+                await asyncio.wait([other], timeout=self.pause)
         finally:
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
             self._writers -= {writer, back}
-            if budget.spent:
-                self.cuts += 1
             for one in (writer, back):
-                if orderly or not budget.spent:
-                    one.close()
-                else:
+                if trouble is Trouble.RESET:
                     one.transport.abort()
+                else:
+                    one.close()
+
+    def _draw(self) -> int | None:
+        return self._random.randint(*self.after) if self.after else None
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: _Budget) -> None:
+        try:
+            while data := await reader.read(64 * 1024):
+                if self.delay:
+                    await asyncio.sleep(self._random.uniform(0, self.delay))
+                while data:
+                    given = budget.take(len(data))
+                    writer.write(data[:given])
+                    await writer.drain()
+                    data = data[given:]
+                    if budget.spent and not await self._stalled(budget):
+                        return
+        except ConnectionError:
+            return
+
+    async def _stalled(self, budget: _Budget) -> bool:
+        """Whether this was only a stall; it is over on return."""
+        if Trouble.STALL not in self.troubles or self._random.randrange(len(self.troubles)):
+            return False
+        self.stalls += 1
+        await asyncio.sleep(self.pause)
+        budget.give(self._draw())
+        return True
 
 
 class _Budget:
-    """How many bytes a connection may still carry."""
+    """How many bytes a connection may still carry; ``None``: any number."""
 
     def __init__(self, left: int | None) -> None:
         self._left = left
@@ -98,21 +163,12 @@ class _Budget:
     def spent(self) -> bool:
         return self._left == 0
 
+    def give(self, left: int | None) -> None:
+        self._left = left
+
     def take(self, wanted: int) -> int:
         if self._left is None:
             return wanted
         given = min(wanted, self._left)
         self._left -= given
         return given
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, take: Callable[[int], int]) -> None:
-    try:
-        while data := await reader.read(64 * 1024):
-            given = take(len(data))
-            writer.write(data[:given])
-            await writer.drain()
-            if given < len(data):
-                return
-    except ConnectionError:
-        return

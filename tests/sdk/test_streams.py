@@ -27,10 +27,13 @@ from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, NotSuppo
 from neuro_sdk.wire.frames import WINDOW
 from neuro_sdk.wire.jobs import read_job
 from tests.conftest import Platform, running_platform
-from tests.cutting import CuttingProxy
+from tests.cutting import ALL, CUTS, CuttingProxy, Trouble
 
 SECONDS = 20.0
-CUTS = (2_000, 400_000)  # bytes that a connection carries, at least and at most
+PLACES = (2_000, 400_000)  # bytes that a connection carries before there is trouble, at least and at most
+BAD = pytest.mark.parametrize(
+    ("troubles", "delay"), [(CUTS, 0), (ALL, 0.002)], ids=["cuts", "cuts, half-closes, stalls and delays"]
+)
 
 
 class Place:
@@ -368,13 +371,14 @@ async def test_a_short_run_does_not_lose_its_line_at_the_end(local: Place) -> No
 # Lines that break
 
 
+@BAD
 @pytest.mark.usefixtures("hurried")
-async def test_a_log_through_a_cutting_proxy_is_whole(here: Place) -> None:
+async def test_a_log_through_a_bad_network_is_whole(here: Place, troubles: Sequence[Trouble], delay: float) -> None:
     log = noise(5_000_000)
     here.engine.will(hold=True)
     client = await here.client()
     job = await start(client)
-    here.proxy.begin(CUTS)
+    here.proxy.begin(PLACES, troubles, delay=delay)
 
     reading = asyncio.create_task(everything(client.jobs.monitor(job)))
     await eventually(lambda: bool(here.engine.started))
@@ -392,13 +396,14 @@ async def test_a_log_through_a_cutting_proxy_is_whole(here: Place) -> None:
     assert here.said.count("resumed") == len(here.said) / 2 > 5
 
 
+@BAD
 @pytest.mark.usefixtures("hurried")
-async def test_exec_through_a_cutting_proxy_is_whole(local: Place) -> None:
+async def test_exec_through_a_bad_network_is_whole(local: Place, troubles: Sequence[Trouble], delay: float) -> None:
     size = 3_000_000
     client = await local.client()
     job = await run(client, "sleep", "1000")
     data = noise(size)
-    local.proxy.begin(CUTS)
+    local.proxy.begin(PLACES, troubles, delay=delay)
 
     program = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer); sys.exit(41)"
     exec_id = await client.jobs.exec_create(job, [sys.executable, "-c", program])
@@ -415,8 +420,11 @@ async def test_exec_through_a_cutting_proxy_is_whole(local: Place) -> None:
     await client.jobs.kill(job)
 
 
+@BAD
 @pytest.mark.usefixtures("hurried")
-async def test_input_of_a_job_through_a_cutting_proxy_is_whole(local: Place) -> None:
+async def test_input_of_a_job_through_a_bad_network_is_whole(
+    local: Place, troubles: Sequence[Trouble], delay: float
+) -> None:
     client = await local.client()
     data = noise(3_000_000, seed=5)
     program = (
@@ -424,7 +432,7 @@ async def test_input_of_a_job_through_a_cutting_proxy_is_whole(local: Place) -> 
         "print('done', file=sys.stderr); sys.exit(17)"
     )
     job = await start(client, sys.executable, "-c", program, stdin=True)
-    local.proxy.begin(CUTS)
+    local.proxy.begin(PLACES, troubles, delay=delay)
 
     async with client.jobs.attach(job, stdin=True, stdout=True, stderr=True, logs=True) as stream:
         feeding = asyncio.create_task(feed(stream, data))
