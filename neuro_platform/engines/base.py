@@ -180,6 +180,18 @@ class Interactive(Protocol):
         """Send a signal to the task's main process."""
 
 
+@runtime_checkable
+class Reachable(Protocol):
+    """An engine whose running tasks can be connected to over TCP."""
+
+    async def reach(self, handle: Handle, port: int) -> tuple[str, int]:
+        """Host and port at which a process of the task listens on this port of the task's own.
+
+        Never a port of somebody else's process. Ask for every connection: a task may close its port, and then it can
+        be anybody's. Raises ResourceNotFound when the task does not run or nothing of it listens there.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """A command to run beside a task's program, with the task's environment and working directory."""

@@ -99,6 +99,10 @@ class FakeEngine:
         """Let a task vanish without a trace."""
         self._task(task_id).lose()
 
+    def listen(self, task_id: str, port: int, *, at: tuple[str, int]) -> None:
+        """Let a running task listen on a port: whoever wants to reach it is sent to this address."""
+        self._task(task_id).ports[port] = at
+
     def finish_exec(self, exec_id: str, code: int = 0) -> None:
         """Let a second command that was told to hold end."""
         for task in self._tasks.values():
@@ -220,6 +224,12 @@ class FakeEngine:
         if signal and not (signal == 15 and task.program.stubborn):
             task.finish(128 + signal, signal)
 
+    async def reach(self, handle: Handle, port: int) -> tuple[str, int]:
+        address = self._live(handle).ports.get(port)
+        if address is None:
+            raise ResourceNotFound(f"Nothing of the job listens on port {port}")
+        return address
+
     def _report(self, handle: Handle) -> Report:
         if report := _reports.ended(Files(Path(handle["folder"]))):
             return report
@@ -252,6 +262,7 @@ class _Running:
         self.program = program
         self.started_at = records.now()
         self.sessions: dict[str, _Session] = {}
+        self.ports: dict[int, tuple[str, int]] = {}
         self.watchers: set[asyncio.Event] = set()
         self.over = asyncio.Event()
         self.lost = False

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from neuro_platform.engines import _machine, _reports
+from neuro_platform.engines._ports import Ports
 from neuro_platform.engines._sockets import ask, connect
 from neuro_platform.engines._watch import Watch, alive
 from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task
@@ -51,6 +52,7 @@ class LocalEngine:
         self._started: dict[str, Mapping[str, object]] = {}  # folder -> what was written down; it never changes
         self._lost: set[str] = set()
         self._watches: dict[str, Watch] = {}
+        self._ports = Ports()
 
     async def open(self) -> None:
         self._capacity = await asyncio.to_thread(_machine.capacity)
@@ -94,6 +96,7 @@ class LocalEngine:
     async def forget(self, handle: Handle) -> None:
         self._started.pop(handle["folder"], None)
         self._lost.discard(handle["folder"])
+        self._ports.forget(handle["folder"])
         await asyncio.to_thread(_sweep, handle)
 
     async def changes(self, handle: Handle) -> AsyncIterator[None]:
@@ -139,6 +142,9 @@ class LocalEngine:
 
     async def signal(self, handle: Handle, signal: int) -> None:
         await self._ask(handle, {"op": "signal", "signal": signal})
+
+    async def reach(self, handle: Handle, port: int) -> tuple[str, int]:
+        return await asyncio.to_thread(self._reach, handle, port)
 
     def _start(self, task: Task) -> Handle:
         try:
@@ -211,6 +217,14 @@ class LocalEngine:
             self._lost.add(handle["folder"])
             _machine.end_leftovers(started)
         return Report(state=State.LOST, description=_LOST, started_at=_reports.moment(started.get("started_at")))
+
+    def _reach(self, handle: Handle, port: int) -> tuple[str, int]:
+        folder = Path(handle["folder"])
+        supervisor = self._start_record(folder).get("supervisor")
+        # while the lock is held, the number is the supervisor's
+        if not isinstance(supervisor, int) or Files(folder).exit.exists() or not alive(folder):
+            raise ResourceNotFound("The job does not run")
+        return self._ports.reach(handle["folder"], supervisor, port), port
 
     def _start_record(self, folder: Path) -> Mapping[str, object]:
         known = self._started.get(str(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from neuro_platform.engines.base import Channel, Command, Engine, Files, Handle, Interactive, Report, State, Task
+from neuro_platform.engines.base import (
+    Channel,
+    Command,
+    Engine,
+    Files,
+    Handle,
+    Interactive,
+    Reachable,
+    Report,
+    State,
+    Task,
+)
 from neuro_sdk.errors import ResourceNotFound
 from neuro_sdk.wire.frames import Frame, Kind
 
@@ -49,6 +61,10 @@ class Rig(ABC):
         """A task whose program is not there (127) or cannot be run (126)."""
 
     @abstractmethod
+    async def listening(self, greeting: bytes) -> tuple[Handle, int]:
+        """A running task that greets whoever connects to a port of its own, and that port."""
+
+    @abstractmethod
     async def lose(self, handle: Handle) -> None:
         """Have the task vanish without a trace."""
 
@@ -60,6 +76,12 @@ class Rig(ABC):
     def interactive(self) -> Interactive:
         """The engine's way to talk to tasks."""
         assert isinstance(self.engine, Interactive)
+        return self.engine
+
+    @property
+    def reachable(self) -> Reachable:
+        """The engine's way to the ports of tasks."""
+        assert isinstance(self.engine, Reachable)
         return self.engine
 
     async def start(
@@ -634,10 +656,72 @@ class Contract:
         assert report.exit_code == 2
         await channel.close()
 
+    # Ports
+
+    async def test_a_port_that_the_task_listens_on_is_reached(self, rig: Rig) -> None:
+        handle, port = await rig.listening(b"hello")
+
+        assert await greeting(await rig.reachable.reach(handle, port)) == b"hello"
+        assert await greeting(await rig.reachable.reach(handle, port)) == b"hello"
+        await rig.engine.stop(handle, grace=0)
+        await rig.end(handle)
+
+    async def test_each_task_has_its_own_ports(self, rig: Rig) -> None:
+        (one, first), (other, second) = await rig.listening(b"one"), await rig.listening(b"other")
+
+        assert await greeting(await rig.reachable.reach(one, first)) == b"one"
+        assert await greeting(await rig.reachable.reach(other, second)) == b"other"
+        for handle, port in ((one, second), (other, first)):
+            with pytest.raises(ResourceNotFound, match=f"Nothing of the job listens on port {port}"):
+                await rig.reachable.reach(handle, port)
+        for handle in (one, other):
+            await rig.engine.stop(handle, grace=0)
+            await rig.end(handle)
+
+    async def test_a_port_of_somebody_else_is_not_reached(self, rig: Rig) -> None:
+        handle, _ = await rig.listening(b"hello")
+        with socket.create_server(("127.0.0.1", 0)) as others:
+            port = others.getsockname()[1]
+
+            with pytest.raises(ResourceNotFound, match=f"Nothing of the job listens on port {port}"):
+                await rig.reachable.reach(handle, port)
+        await rig.engine.stop(handle, grace=0)
+        await rig.end(handle)
+
+    async def test_a_task_is_reached_after_a_restart(self, rig: Rig) -> None:
+        handle, port = await rig.listening(b"hello")
+        await rig.reopen()
+
+        assert await greeting(await rig.reachable.reach(json.loads(json.dumps(handle)), port)) == b"hello"
+        await rig.engine.stop(handle, grace=0)
+        await rig.end(handle)
+
+    async def test_what_does_not_run_is_not_reached(self, rig: Rig) -> None:
+        (ended, first), (lost, second) = await rig.listening(b"hello"), await rig.listening(b"hello")
+        await rig.reachable.reach(ended, first)
+        await rig.engine.stop(ended, grace=0)
+        await rig.end(ended)
+        await rig.lose(lost)
+        await rig.end(lost)
+
+        for handle, port in ((ended, first), (lost, second)):
+            with pytest.raises(ResourceNotFound, match="does not run"):
+                await rig.reachable.reach(handle, port)
+
     async def _over(self, rig: Rig, handle: Handle, channel: Channel) -> None:
         await channel.close()
         await rig.engine.stop(handle, grace=0)
         await rig.end(handle)
+
+
+async def greeting(address: tuple[str, int]) -> bytes:
+    """What somebody says who is connected to."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def count(engine: Engine, handle: Handle) -> int:

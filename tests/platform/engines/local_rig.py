@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from neuro_platform.engines._watch import alive
 from neuro_platform.engines.base import Command, Handle, Task
 from neuro_platform.engines.local import LocalEngine
 from neuro_sdk.errors import NeuroError
-from tests.platform.engines.contract import Does, Rig, until
+from tests.platform.engines.contract import Does, Rig, read_log, until
 
 _PROGRAM = """
 $STUBBORN
@@ -25,6 +26,22 @@ cat "$ERRORS" >&2
 $ECHO
 $HOLD
 exit $CODE
+"""
+
+
+_GREETER = """
+import socket, sys
+greeting, *hosts = sys.argv[1:]
+port, servers = 0, []
+for host in hosts:
+    server = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    port = server.getsockname()[1]
+    servers.append(server)
+print(port, flush=True)
+while True:
+    client, _ = servers[-1].accept()
+    client.sendall(greeting.encode())
+    client.close()
 """
 
 
@@ -68,6 +85,12 @@ class LocalRig(Rig):
 
     def impossible(self, code: int) -> Task:
         return self.run("no-such-program" if code == 127 else "/etc/passwd")
+
+    async def listening(self, greeting: bytes, *hosts: str) -> tuple[Handle, int]:
+        command = [sys.executable, "-c", _GREETER, greeting.decode(), *(hosts or ["127.0.0.1"])]
+        handle = await self.engine.start(self.run(*command))
+        await until(lambda: read_log(handle).endswith(b"\n"))
+        return handle, int(read_log(handle))
 
     async def lose(self, handle: Handle) -> None:
         supervisor = self.started(handle)["supervisor"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ class FakeRig(Rig):
         self.engine: FakeEngine = FakeEngine()
         self._folder = folder
         self._numbers = itertools.count()
+        self._stack = AsyncExitStack()
 
     def task(self, does: Does, *, stdin: bool = False, tty: bool = False) -> Task:
         self.engine.will(**vars(does))
@@ -30,6 +34,20 @@ class FakeRig(Rig):
     def impossible(self, code: int) -> Task:
         self.engine.will(fail_start=code)
         return self._task(stdin=False, tty=False)
+
+    async def listening(self, greeting: bytes) -> tuple[Handle, int]:
+        async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(greeting)
+            writer.close()
+
+        server = await self._stack.enter_async_context(await asyncio.start_server(greet, "127.0.0.1", 0))
+        handle, port = await self.start(hold=True), next(self._numbers) + 8000
+        self.engine.listen(handle["task"], port, at=server.sockets[0].getsockname())
+        return handle, port
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._stack.aclose()
 
     async def lose(self, handle: Handle) -> None:
         self.engine.lose(handle["task"])
@@ -46,10 +64,11 @@ class FakeRig(Rig):
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> FakeRig:
+async def rig(tmp_path: Path) -> AsyncIterator[FakeRig]:
     rig = FakeRig(tmp_path)
     await rig.engine.open()
-    return rig
+    yield rig
+    await rig.close()
 
 
 class TestContract(Contract):

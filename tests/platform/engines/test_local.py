@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -24,12 +25,13 @@ from neuro_platform.engines._sockets import ask
 from neuro_platform.engines._watch import alive
 from neuro_platform.engines.base import Command, Handle, Report, State, Task
 from neuro_platform.engines.local import LocalEngine
+from neuro_platform.engines.supervisor import system
 from neuro_platform.engines.supervisor.loop import Loop
 from neuro_platform.engines.supervisor.server import Server
 from neuro_platform.settings import Settings
-from neuro_sdk.errors import IllegalArgumentError, ServerNotAvailable
+from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound, ServerNotAvailable
 from neuro_sdk.wire.frames import WINDOW, Frame, Kind
-from tests.platform.engines.contract import Contract, Does, ack, count, drain, errors_in, read_log, until
+from tests.platform.engines.contract import Contract, Does, ack, count, drain, errors_in, greeting, read_log, until
 from tests.platform.engines.local_rig import LocalRig, gone
 
 ROOT = Path(__file__).parents[3]
@@ -467,6 +469,7 @@ import asyncio, json, sys
 from pathlib import Path
 from neuro_platform.engines.base import Task
 from neuro_platform.engines.local import LocalEngine
+from neuro_platform.engines.supervisor import system
 from neuro_platform.engines.supervisor.loop import Loop
 from neuro_platform.engines.supervisor.server import Server
 
@@ -892,3 +895,120 @@ async def test_a_driver_that_does_not_work_is_no_gpu(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("neuro_platform.engines._machine.ctypes.CDLL", lambda _name: object())  # one is installed
 
     assert _machine.capacity().gpu == 0
+
+
+# Ports
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+async def test_a_port_is_reached_wherever_the_task_listens(rig: LocalRig, host: str) -> None:
+    handle, port = await rig.listening(b"hello", host)
+
+    assert await greeting(await rig.engine.reach(handle, port)) == b"hello"
+
+
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "::1"), ("0.0.0.0", "::1")])
+async def test_the_way_to_a_port_is_the_one_that_nobody_else_is_on(rig: LocalRig, hosts: tuple[str, str]) -> None:
+    with socket.create_server((hosts[0], 0)) as others:
+        port = others.getsockname()[1]
+        task = rig.run(sys.executable, "-c", GREET_AT, hosts[1], str(port))
+        handle = await rig.engine.start(task)
+        await until(lambda: read_log(handle) == b"ready\n")
+
+        assert await rig.engine.reach(handle, port) == ("::1", port)
+
+
+@linux_only
+async def test_a_port_shared_with_another_program_is_not_reached(rig: LocalRig) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as others:
+        port = others.getsockname()[1]
+        handle = await rig.engine.start(rig.run(sys.executable, "-c", GREET_AT, "127.0.0.1", str(port)))
+        await until(lambda: read_log(handle) == b"ready\n")
+
+        with pytest.raises(ResourceNotFound, match="cannot be told from that of another program"):
+            await rig.engine.reach(handle, port)
+
+
+async def test_a_closed_port_is_not_reached_though_the_task_runs_on(rig: LocalRig) -> None:
+    task = rig.run(sys.executable, "-c", LISTENS_FOR_A_WHILE, stdin=True)
+    handle = await rig.engine.start(task)
+    await until(lambda: read_log(handle).endswith(b"\n"))
+    port = int(read_log(handle))
+    assert await rig.engine.reach(handle, port) == ("127.0.0.1", port)
+    channel = await rig.engine.input(handle)
+    await channel.send(Frame(Kind.STDIN, 0, b"close\n"))
+    await until(lambda: read_log(handle).endswith(b"closed\n"))
+
+    refused = pytest.raises(ResourceNotFound, match=f"Nothing of the job listens on port {port}")
+    with socket.create_server(("127.0.0.1", port)), refused:
+        await rig.engine.reach(handle, port)
+    await channel.close()
+
+
+async def test_ports_of_second_commands_and_of_daemons_are_the_tasks(rig: LocalRig, tmp_path: Path) -> None:
+    handle, file = await rig.start(hold=True), tmp_path / "port"
+    command = Command(id="daemon", argv=[sys.executable, "-c", DAEMON, str(file)])
+    await rig.engine.exec_create(handle, command)
+    channel = await rig.engine.exec_start(handle, command.id)
+    await until(lambda: file.exists() and file.read_text().endswith("\n"))
+    port = int(file.read_text())
+
+    assert await rig.engine.reach(handle, port) == ("127.0.0.1", port)
+    await channel.close()
+
+
+async def test_a_refusal_names_the_ports_that_there_are(rig: LocalRig) -> None:
+    handle, port = await rig.listening(b"hello")
+
+    with pytest.raises(ResourceNotFound, match=f"Nothing of the job listens on port 1; it listens on {port}$"):
+        await rig.engine.reach(handle, 1)
+
+
+@linux_only
+async def test_a_refusal_says_where_else_the_task_listens(rig: LocalRig) -> None:
+    handle, port = await rig.listening(b"hello", "127.0.0.3")
+
+    with pytest.raises(ResourceNotFound, match=f"on port {port} only at 127.0.0.3: it must listen at"):
+        await rig.engine.reach(handle, port)
+
+
+async def test_elsewhere_ports_are_found_by_the_process_tree_alone(
+    rig: LocalRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one, first), (_, second) = await rig.listening(b"one", "::"), await rig.listening(b"other")
+    monkeypatch.setattr(system, "LINUX", False)
+
+    assert await rig.engine.reach(one, first) == ("::1", first)
+    with pytest.raises(ResourceNotFound, match=f"port {second}; it listens on {first}$"):
+        await rig.engine.reach(one, second)
+
+
+GREET_AT = """
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+server = socket.create_server((sys.argv[1], int(sys.argv[2])), family=family, reuse_port=True)
+print("ready", flush=True)
+server.accept()
+"""
+
+LISTENS_FOR_A_WHILE = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+sys.stdin.readline()
+server.close()
+print("closed", flush=True)
+sys.stdin.readline()
+"""
+
+DAEMON = """
+import os, pathlib, socket, sys, time
+if os.fork():
+    os._exit(0)
+os.setsid()
+for fd in range(3):
+    os.close(fd)
+server = socket.create_server(("127.0.0.1", 0))
+pathlib.Path(sys.argv[1]).write_text(f"{server.getsockname()[1]}\\n")
+server.accept()
+"""
