@@ -1,7 +1,8 @@
-"""Writes the pages of docs/ that are read off the code; `make docs` runs it, a test compares."""
+"""Writes what is read off the code: pages, the client without ``await``. `make docs` runs it, a test compares."""
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -64,7 +65,17 @@ def _section(title: str, context: click.Context, others: Sequence[str] = ()) -> 
     return f"## {title}\n\n{also}```text\n{context.command.get_help(context).rstrip()}\n```\n"
 
 
-PAGES: Final[dict[str, Callable[[], str]]] = {"exit-codes.md": exit_codes, "commands.md": commands}
+def sync_client() -> str:
+    """The client without ``await``; no page, but read off the code as well."""
+    written: str = runpy.run_path(str(HERE / "sync_client.py"))["source"]()
+    return written
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "exit-codes.md": exit_codes,
+    "commands.md": commands,
+    "../neuro_sdk/_sync.py": sync_client,
+}
 
 
 if __name__ == "__main__":
