@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 else:
     _ParamType = click.ParamType
 
-_DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_MEMORY: Final = re.compile(r"(\d{1,18})(?:([Kk])|(k[Bb])|([MGTPEZY])([bB]?))", re.ASCII)
+_ABSURD: Final = 2**63  # bytes
 
 
 class _Text(_ParamType):
@@ -115,6 +117,42 @@ class Duration(_Text):
         return seconds
 
 
+class Memory(_Text):
+    """``512M``, ``4G`` (powers of 1024), ``4GB`` (powers of 1000), as MiB; what does not divide is rounded up."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        size = parse_memory(str(value))
+        if size is None:
+            self.fail(
+                f"{value!r} is not an amount such as 512M or 4G (powers of 1024), 512MB or 4GB (powers of 1000); units"
+                " are K M G T P E Z Y and kB MB GB TB PB EB ZB YB",
+                param,
+                ctx,
+            )
+        if not 0 < size < _ABSURD:
+            self.fail(f"{value!r} is no amount of memory that a program could be given", param, ctx)
+        return (size + 2**20 - 1) >> 20
+
+
+class Cpus(_Text):
+    """A number of CPUs, fractions allowed."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            cpus = float(value)
+        except ValueError:
+            cpus = 0.0
+        if not 0 < cpus < float("inf"):
+            self.fail(f"{value!r} is not a number of CPUs such as 2 or 0.5", param, ctx)
+        return cpus
+
+
 class Moment(_Text):
     """An ISO 8601 date or time, or an age such as ``1d2h``; without a zone it is local time."""
 
@@ -174,6 +212,8 @@ IMAGE = Image()
 JOB_NAME = JobName()
 ENV = Env()
 DURATION = Duration()
+MEMORY = Memory()
+CPUS = Cpus()
 MOMENT = Moment()
 SECONDS = Seconds()
 SECONDS_OR_NEVER = Seconds(or_never=True)
@@ -191,17 +231,29 @@ def parse_duration(text: str) -> float | None:
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
+def parse_memory(text: str) -> int | None:
+    """Bytes of ``16K``, ``16kB``, ``4G``, ``4GB``; ``None`` when it is no such text, as without a unit."""
+    match = _MEMORY.fullmatch(text)
+    if match is None:
+        return None
+    number, kibi, kilo, unit, byte = match.groups()
+    if kibi or kilo:
+        return int(number) * (1024 if kibi else 1000)
+    size: int = int(number) * (1000 if byte else 1024) ** ("MGTPEZY".index(unit) + 2)
+    return size
+
+
 def command_words(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words of a command without the ``--`` that may stand before it."""
     return words[1:] if words[:1] == ("--",) else words
 
 
-def command_line(words: tuple[str, ...]) -> str | None:
-    """A command as the platform takes it: one word as it is, several quoted and joined, none as none."""
+def command_of(words: tuple[str, ...]) -> str | tuple[str, ...] | None:
+    """A command as the SDK takes it: one word alone is a line that a shell would split, several are the words."""
     import shlex
 
     if len(words) != 1:
-        return shlex.join(words) or None
+        return words or None
     try:
         shlex.split(words[0])
     except ValueError as exc:

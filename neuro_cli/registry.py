@@ -27,6 +27,7 @@ _TREE: Final[dict[str, Entry]] = {
     "job exec": Entry("Run one more command inside a running job."),
     "job attach": Entry("Connect to a running job's program."),
     "job kill": Entry("Stop jobs."),
+    "job generate-run-command": Entry("Print the line that starts a job again."),
     "config": Entry("Log in and out, look at clusters, choose one."),
     "config login": Entry("Log in to a platform."),
     "config login-headless": Entry("Log in where there is no browser: over SSH, in a container."),

@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from neuro_platform.engines.base import Engine, Handle, Report, State
-from neuro_platform.services.admission import Room, Share, why_waiting
+from neuro_platform.services.admission import Room, Share, in_order, why_waiting
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.jobs import utc_now
 from neuro_platform.services.outcome import CANNOT_RUN, cancelled, finished, item_of, seen
@@ -133,7 +133,7 @@ class _Lane:
         self._folder = jobs_folder
         self._logins = logins
         self._now = clock
-        self._queue: dict[str, Record] = {}  # waiting for their turn, first come first
+        self._queue: dict[str, Record] = {}  # waiting for their turn, as they came
         self._active: dict[str, Record] = {}  # all others that are not done
         self._given: dict[str, Share] = {}  # to jobs whose turn has come, until that is stored
         self._steps: dict[str, asyncio.Task[None]] = {}  # being made now, at most one for each job
@@ -296,7 +296,7 @@ class _Lane:
                     self._begin(record, self._change(record, self._end_life))
 
     def _serve_queue(self) -> None:
-        """Give what is free to those who are first in the queue; say to the others what they wait for."""
+        """Give what is free to those whose turn it is; say to the others what they wait for."""
         now = self._now()
         room = Room(self._clusters.capacity(self._name), self._shares()) if self._queue else None
         waiting: list[Record] = []
@@ -304,7 +304,8 @@ class _Lane:
         whole = len(self._queue) <= _SHORT_QUEUE or loop_time >= self._words_due
         if whole:
             self._words_due = loop_time + POLL
-        for job_id, record in list(self._queue.items()):
+        for record in in_order(self._queue.values(), now):
+            job_id = record.job.id
             if waiting and not whole:
                 return  # those behind cannot start; time-outs and sentences of so many can wait for the next round
             if room is None or job_id in self._steps or self._rests(job_id):

@@ -33,6 +33,16 @@ def step(job: JobDescription, item: JobStatusItem) -> JobDescription:
     return replace(job, status=item.status, statuses=statuses, summary=_summary(statuses))
 
 
+def pending_since(job: JobDescription) -> datetime:
+    """When a pending job began to wait: when it was made, or when its last run ended."""
+    began = job.statuses[-1].transition_time
+    for item in reversed(job.statuses):
+        if item.status is not JobStatus.PENDING:
+            break
+        began = item.transition_time
+    return began
+
+
 def _told(item: JobStatusItem) -> tuple[object, ...]:
     return item.status, item.reason, item.description, item.exit_code
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from neuro_sdk.wire.jobs import ExecInspect as ExecInspect
     from neuro_sdk.wire.jobs import HTTPPort as HTTPPort
     from neuro_sdk.wire.jobs import JobDescription as JobDescription
+    from neuro_sdk.wire.jobs import JobPriority as JobPriority
     from neuro_sdk.wire.jobs import JobRestartPolicy as JobRestartPolicy
     from neuro_sdk.wire.jobs import JobStatus as JobStatus
     from neuro_sdk.wire.jobs import JobStatusHistory as JobStatusHistory
@@ -131,6 +132,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ExecInspect",
         "HTTPPort",
         "JobDescription",
+        "JobPriority",
         "JobRestartPolicy",
         "JobStatus",
         "JobStatusHistory",

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from yarl import URL
 
+from neuro_sdk._orders import T
 from neuro_sdk._portal import Items, Portal
 from neuro_sdk._streams import StdStream as AsyncStdStream
 from neuro_sdk.client import Client as AsyncClient
@@ -28,9 +29,11 @@ from neuro_sdk.wire.jobs import (
     ExecInspect,
     HTTPPort,
     JobDescription,
+    JobPriority,
     JobRestartPolicy,
     JobStatus,
     Message,
+    Resources,
     SecretFile,
     Volume,
 )
@@ -184,6 +187,111 @@ class Jobs:
         self._portal = portal
         self._inner = inner
 
+    def start(
+        self,
+        *,
+        image: RemoteImage,
+        preset_name: str,
+        entrypoint: str | None = None,
+        command: str | Sequence[str] | None = None,
+        working_dir: str | None = None,
+        http: HTTPPort | None = None,
+        env: Mapping[str, str] | None = None,
+        volumes: Sequence[Volume] = (),
+        secret_env: Mapping[str, URL] | None = None,
+        secret_files: Sequence[SecretFile] = (),
+        disk_volumes: Sequence[DiskVolume] = (),
+        tty: bool = False,
+        shm: bool = False,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        description: str | None = None,
+        pass_config: bool = False,
+        wait_for_jobs_quota: bool = False,
+        schedule_timeout: float | None = None,
+        restart_policy: JobRestartPolicy = JobRestartPolicy.NEVER,
+        life_span: float | None = None,
+        privileged: bool = False,
+        stdin: bool = False,
+        priority: JobPriority = JobPriority.NORMAL,
+        resources: Resources | None = None,
+    ) -> T:
+        """Start a job with the resources of a preset; return at once, most often while it is still pending.
+
+        ``command`` is one line, split as a shell splits words, or the words, which then arrive as they are. Times are
+        in seconds, the life span is sent as whole minutes. URIs may be relative. ``stdin`` keeps standard input open
+        for ``attach``, with servers that know it. ``resources`` are asked for in place of the preset's, which is not
+        sent then. Raises IllegalArgumentError for what the platform refuses (API v1, chapter 5.2).
+        """
+        return self._portal.call(
+            self._inner.start(
+                image=image,
+                preset_name=preset_name,
+                entrypoint=entrypoint,
+                command=command,
+                working_dir=working_dir,
+                http=http,
+                env=env,
+                volumes=volumes,
+                secret_env=secret_env,
+                secret_files=secret_files,
+                disk_volumes=disk_volumes,
+                tty=tty,
+                shm=shm,
+                name=name,
+                tags=tags,
+                description=description,
+                pass_config=pass_config,
+                wait_for_jobs_quota=wait_for_jobs_quota,
+                schedule_timeout=schedule_timeout,
+                restart_policy=restart_policy,
+                life_span=life_span,
+                privileged=privileged,
+                stdin=stdin,
+                priority=priority,
+                resources=resources,
+            )
+        )
+
+    def run(
+        self,
+        container: Container,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        description: str | None = None,
+        scheduler_enabled: bool = False,
+        pass_config: bool = False,
+        wait_for_jobs_quota: bool = False,
+        schedule_timeout: float | None = None,
+        restart_policy: JobRestartPolicy = JobRestartPolicy.NEVER,
+        life_span: float | None = None,
+        is_preemptible: bool | None = None,
+        stdin: bool = False,
+        priority: JobPriority = JobPriority.NORMAL,
+    ) -> T:
+        """The older form of :meth:`start`, with a container and its resources instead of a preset.
+
+        ``is_preemptible`` is what 20.12 called ``scheduler_enabled``.
+        """
+        return self._portal.call(
+            self._inner.run(
+                container,
+                name=name,
+                tags=tags,
+                description=description,
+                scheduler_enabled=scheduler_enabled,
+                pass_config=pass_config,
+                wait_for_jobs_quota=wait_for_jobs_quota,
+                schedule_timeout=schedule_timeout,
+                restart_policy=restart_policy,
+                life_span=life_span,
+                is_preemptible=is_preemptible,
+                stdin=stdin,
+                priority=priority,
+            )
+        )
+
     def status(self, id: str) -> JobDescription:
         """The job as it is now."""
         return self._portal.call(self._inner.status(id))
@@ -234,103 +342,6 @@ class Jobs:
     def resize(self, id: str, *, w: int, h: int) -> None:
         """Tell the job's terminal its size, in characters."""
         self._portal.call(self._inner.resize(id, w=w, h=h))
-
-    def start(
-        self,
-        *,
-        image: RemoteImage,
-        preset_name: str,
-        entrypoint: str | None = None,
-        command: str | None = None,
-        working_dir: str | None = None,
-        http: HTTPPort | None = None,
-        env: Mapping[str, str] | None = None,
-        volumes: Sequence[Volume] = (),
-        secret_env: Mapping[str, URL] | None = None,
-        secret_files: Sequence[SecretFile] = (),
-        disk_volumes: Sequence[DiskVolume] = (),
-        tty: bool = False,
-        shm: bool = False,
-        name: str | None = None,
-        tags: Sequence[str] = (),
-        description: str | None = None,
-        pass_config: bool = False,
-        wait_for_jobs_quota: bool = False,
-        schedule_timeout: float | None = None,
-        restart_policy: JobRestartPolicy = JobRestartPolicy.NEVER,
-        life_span: float | None = None,
-        privileged: bool = False,
-        stdin: bool = False,
-    ) -> JobDescription:
-        """Start a job with the resources of a preset; return at once, most often while it is still pending.
-
-        Times are in seconds, sent as whole minutes. URIs may be relative. ``stdin`` keeps standard input open for
-        ``attach``, with servers that know it.
-        """
-        return self._portal.call(
-            self._inner.start(
-                image=image,
-                preset_name=preset_name,
-                entrypoint=entrypoint,
-                command=command,
-                working_dir=working_dir,
-                http=http,
-                env=env,
-                volumes=volumes,
-                secret_env=secret_env,
-                secret_files=secret_files,
-                disk_volumes=disk_volumes,
-                tty=tty,
-                shm=shm,
-                name=name,
-                tags=tags,
-                description=description,
-                pass_config=pass_config,
-                wait_for_jobs_quota=wait_for_jobs_quota,
-                schedule_timeout=schedule_timeout,
-                restart_policy=restart_policy,
-                life_span=life_span,
-                privileged=privileged,
-                stdin=stdin,
-            )
-        )
-
-    def run(
-        self,
-        container: Container,
-        *,
-        name: str | None = None,
-        tags: Sequence[str] = (),
-        description: str | None = None,
-        scheduler_enabled: bool = False,
-        pass_config: bool = False,
-        wait_for_jobs_quota: bool = False,
-        schedule_timeout: float | None = None,
-        restart_policy: JobRestartPolicy = JobRestartPolicy.NEVER,
-        life_span: float | None = None,
-        is_preemptible: bool | None = None,
-        stdin: bool = False,
-    ) -> JobDescription:
-        """The older form of :meth:`start`, with resources instead of a preset.
-
-        ``is_preemptible`` is what 20.12 called ``scheduler_enabled``.
-        """
-        return self._portal.call(
-            self._inner.run(
-                container,
-                name=name,
-                tags=tags,
-                description=description,
-                scheduler_enabled=scheduler_enabled,
-                pass_config=pass_config,
-                wait_for_jobs_quota=wait_for_jobs_quota,
-                schedule_timeout=schedule_timeout,
-                restart_policy=restart_policy,
-                life_span=life_span,
-                is_preemptible=is_preemptible,
-                stdin=stdin,
-            )
-        )
 
     def list(
         self,

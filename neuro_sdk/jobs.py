@@ -12,25 +12,16 @@ from yarl import URL
 
 from neuro_sdk._core import Core, lines
 from neuro_sdk._listing import Listing
+from neuro_sdk._orders import Orders, minutes
 from neuro_sdk._private import NoPublicConstructor
 from neuro_sdk.attach import Streams, segment
 from neuro_sdk.config import Config
 from neuro_sdk.errors import IllegalArgumentError, NDJSONError, ResourceNotFound
 from neuro_sdk.parser import Parser
-from neuro_sdk.wire.codec import ImageReader, Model, decode, load, replace, to_plain
-from neuro_sdk.wire.images import RemoteImage
+from neuro_sdk.wire.codec import ImageReader, Model, decode, load
 from neuro_sdk.wire.jobs import (
-    STDIN_FEATURE,
-    Container,
-    DiskVolume,
-    HTTPPort,
     JobDescription,
-    JobOrder,
-    JobRestartPolicy,
     JobStatus,
-    Resources,
-    SecretFile,
-    Volume,
     job_from_plain,
     read_job,
 )
@@ -45,114 +36,12 @@ class _Listed(Model, frozen=True):
     jobs: Sequence[dict[str, Any]]
 
 
-class Jobs(Streams, metaclass=NoPublicConstructor):
+class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
     """``client.jobs``."""
 
     def __init__(self, core: Core, config: Config, parse: Parser) -> None:
-        super().__init__(core, config)
-        self._config = config
-        self._parse = parse
-
-    async def start(
-        self,
-        *,
-        image: RemoteImage,
-        preset_name: str,
-        entrypoint: str | None = None,
-        command: str | None = None,
-        working_dir: str | None = None,
-        http: HTTPPort | None = None,
-        env: Mapping[str, str] | None = None,
-        volumes: Sequence[Volume] = (),
-        secret_env: Mapping[str, URL] | None = None,
-        secret_files: Sequence[SecretFile] = (),
-        disk_volumes: Sequence[DiskVolume] = (),
-        tty: bool = False,
-        shm: bool = False,
-        name: str | None = None,
-        tags: Sequence[str] = (),
-        description: str | None = None,
-        pass_config: bool = False,
-        wait_for_jobs_quota: bool = False,
-        schedule_timeout: float | None = None,
-        restart_policy: JobRestartPolicy = JobRestartPolicy.NEVER,
-        life_span: float | None = None,
-        privileged: bool = False,
-        stdin: bool = False,
-    ) -> JobDescription:
-        """Start a job with the resources of a preset; return at once, most often while it is still pending.
-
-        Times are in seconds, sent as whole minutes. URIs may be relative. ``stdin`` keeps standard input open for
-        ``attach``, with servers that know it.
-        """
-        container = Container(
-            image=image,
-            resources=Resources(memory_mb=0, cpu=0),  # the preset's
-            entrypoint=entrypoint,
-            command=command,
-            working_dir=working_dir,
-            http=http,
-            env=env or {},
-            volumes=volumes,
-            secret_env=secret_env or {},
-            secret_files=secret_files,
-            disk_volumes=disk_volumes,
-            tty=tty,
-            stdin=stdin,
-        )
-        order = JobOrder(
-            cluster_name=self._config.cluster_name,
-            preset_name=preset_name,
-            name=name or None,
-            tags=tuple(tags),
-            description=description or None,
-            pass_config=pass_config,
-            wait_for_jobs_quota=wait_for_jobs_quota,
-            schedule_timeout=schedule_timeout or None,
-            restart_policy=restart_policy,
-            max_run_time_minutes=_minutes(life_span),
-            privileged=privileged,
-        )
-        document = {**to_plain(order), **self._members(container)}
-        if shm:
-            document["resources"] = {"shm": True}
-        return await self._submit(self._api("jobs").with_query("from_preset"), document)
-
-    async def run(
-        self,
-        container: Container,
-        *,
-        name: str | None = None,
-        tags: Sequence[str] = (),
-        description: str | None = None,
-        scheduler_enabled: bool = False,
-        pass_config: bool = False,
-        wait_for_jobs_quota: bool = False,
-        schedule_timeout: float | None = None,
-        restart_policy: JobRestartPolicy = JobRestartPolicy.NEVER,
-        life_span: float | None = None,
-        is_preemptible: bool | None = None,
-        stdin: bool = False,
-    ) -> JobDescription:
-        """The older form of :meth:`start`, with resources instead of a preset.
-
-        ``is_preemptible`` is what 20.12 called ``scheduler_enabled``.
-        """
-        order = JobOrder(
-            cluster_name=self._config.cluster_name,
-            name=name or None,
-            tags=tuple(tags),
-            description=description or None,
-            scheduler_enabled=scheduler_enabled if is_preemptible is None else is_preemptible,
-            pass_config=pass_config,
-            wait_for_jobs_quota=wait_for_jobs_quota,
-            schedule_timeout=schedule_timeout or None,
-            restart_policy=restart_policy,
-            max_run_time_minutes=_minutes(life_span),
-        )
-        members = self._members(replace(container, stdin=container.stdin or stdin))
-        members["resources"] = _resources(container.resources)
-        return await self._submit(self._api("jobs"), {**to_plain(order), "container": members})
+        Streams.__init__(self, core, config)
+        Orders.__init__(self, core, config, parse)
 
     def list(
         self,
@@ -199,7 +88,7 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
         await self._core.call(
             "PUT",
             self._job(id) / "max_run_time_minutes",
-            json={"additional_max_run_time_minutes": _minutes(additional_life_span)},
+            json={"additional_max_run_time_minutes": minutes(additional_life_span)},
         )
 
     async def send_signal(self, id: str, signal: str | int) -> None:  # noqa: A002
@@ -286,33 +175,16 @@ class Jobs(Streams, metaclass=NoPublicConstructor):
                 if line.strip():
                     yield _listed_job(line, images)
 
-    async def _submit(self, url: URL, document: Mapping[str, Any]) -> JobDescription:
+    async def _submit(self, document: Mapping[str, Any], *, from_preset: bool) -> JobDescription:
+        url = self._api("jobs")
         answer = await self._core.call(
             "POST",
-            url,
+            url.with_query("from_preset") if from_preset else url,
             json=document,
             headers={"Idempotency-Key": uuid.uuid4().hex},
             repeat=bool(self._core.features),  # only servers of ours know the key, others would start a second job
         )
         return read_job(answer, images=self._parse.image_reader())
-
-    def _members(self, container: Container) -> dict[str, Any]:
-        """The container as it is sent, without its resources: full URIs, nothing that is not set."""
-        uri = self._parse.uri
-        sent = replace(
-            container,
-            entrypoint=container.entrypoint or None,
-            command=container.command or None,
-            working_dir=container.working_dir or None,
-            volumes=tuple(replace(v, storage_uri=uri(v.storage_uri, "storage")) for v in container.volumes),
-            secret_env={name: uri(secret, "secret") for name, secret in container.secret_env.items()},
-            secret_files=tuple(replace(s, secret_uri=uri(s.secret_uri, "secret")) for s in container.secret_files),
-            disk_volumes=tuple(replace(d, disk_uri=uri(d.disk_uri, "disk")) for d in container.disk_volumes),
-            stdin=container.stdin and STDIN_FEATURE in self._core.features,
-        )
-        members: dict[str, Any] = to_plain(sent)
-        del members["resources"]
-        return members
 
     def _api(self, path: str) -> URL:
         return self._config.api_url / path
@@ -326,23 +198,6 @@ def _listed_job(line: bytes, images: ImageReader) -> JobDescription:
     if isinstance(document, dict) and "error" in document:
         raise NDJSONError(str(document["error"]))
     return job_from_plain(document, images=images)
-
-
-def _resources(resources: Resources) -> dict[str, Any]:
-    sent: dict[str, Any] = {"memory_mb": resources.memory_mb, "cpu": resources.cpu, "shm": resources.shm}
-    if resources.gpu:
-        sent["gpu"] = resources.gpu
-        if resources.gpu_model:
-            sent["gpu_model"] = resources.gpu_model
-    if resources.tpu_type:
-        if not resources.tpu_software_version:
-            raise IllegalArgumentError("tpu_type needs tpu_software_version")
-        sent["tpu"] = {"type": resources.tpu_type, "software_version": resources.tpu_software_version}
-    return sent
-
-
-def _minutes(seconds: float | None) -> int | None:
-    return None if seconds is None else int(seconds // 60)
 
 
 def _iso(time: datetime) -> str:

@@ -80,6 +80,7 @@ def job_card(job: JobDescription, style: Style) -> str:
         ("Terminal", "yes" if container.tty else ""),
         ("Privileged", "yes" if job.privileged else ""),
         ("Login passed", "yes" if job.pass_config else ""),
+        ("Priority", "" if job.priority == "normal" else job.priority.value),
         ("Restart", "" if job.restart_policy == "never" else job.restart_policy.value),
         ("Restarts", str(history.restarts or "")),
         ("Life span", life_span(job)),

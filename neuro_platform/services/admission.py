@@ -1,15 +1,32 @@
-"""Who may start now: first come, first served, by CPU, memory and GPUs of the machine."""
+"""Who may start now: by priority, then first come, first served, as CPU, memory and GPUs of the machine allow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from neuro_platform.engines.base import Capacity
-from neuro_sdk.wire.jobs import Resources
+from neuro_platform.states import pending_since
+from neuro_platform.store.jobs import Record
+from neuro_sdk.wire.jobs import JobDescription, JobPriority, Resources
 
+PROMOTION: Final = timedelta(hours=12)  # who has waited so long goes as if of the next higher priority
+
+_RANKS: Final = {JobPriority.LOW: 0, JobPriority.NORMAL: 1, JobPriority.HIGH: 2}
 _NEAR: Final = 20  # places in the queue of which more is said
+
+
+def in_order(queue: Iterable[Record], now: datetime) -> list[Record]:
+    """Who is first: by priority, in each as they came.
+
+    Waiting makes up for a low priority, so whatever comes after a job, its turn comes.
+    """
+    records = list(queue)
+    if all(record.job.priority is JobPriority.NORMAL for record in records):
+        return records
+    return sorted(records, key=lambda record: -_rank(record.job, now))
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,11 @@ def why_waiting(room: Room, resources: Resources, ahead: int) -> str:
     if lacking and ahead <= _NEAR:
         return f"Waiting for {' and '.join(lacking)}{'; ' + queue if queue else ''}"
     return f"Waiting for its turn: {queue}" if queue else "About to start"
+
+
+def _rank(job: JobDescription, now: datetime) -> int:
+    promotions = max(0, (now - pending_since(job)) // PROMOTION)
+    return min(_RANKS[JobPriority.HIGH], _RANKS[job.priority] + promotions)
 
 
 def _about(ahead: int) -> str:

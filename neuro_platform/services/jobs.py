@@ -228,6 +228,8 @@ def _job(
         schedule_timeout=order.schedule_timeout,
         preset_name=preset_name,
         preemptible_node=preset is not None and preset.preemptible_node,
+        priority=order.priority,
+        wait_for_jobs_quota=order.wait_for_jobs_quota,
     )
     return step(job, item)
 

@@ -12,7 +12,7 @@ from neuro_sdk.errors import IllegalArgumentError, NotSupportedError
 from neuro_sdk.wire.cluster import Preset
 from neuro_sdk.wire.codec import replace
 from neuro_sdk.wire.images import HOST, INVALID_IMAGE_NAME
-from neuro_sdk.wire.jobs import Container, JobOrder, Resources, read_container
+from neuro_sdk.wire.jobs import Container, JobOrder, Resources, read_container, split_words
 from neuro_sdk.wire.names import JOB_NAME, TAG, TAGS_PER_JOB
 
 PASSED_CONFIG: Final = "NEURO_PASSED_CONFIG"
@@ -66,7 +66,7 @@ def with_preset(members: Mapping[str, Any], preset: Preset) -> dict[str, Any]:
 
 def checked_container(members: Mapping[str, Any], order: JobOrder, cluster: str, engine: Engine) -> Container:
     """The container in its stored form, when this cluster's engine can run it."""
-    container = read_container(members)
+    container = _with_both_forms(read_container(members))
     image = container.image.as_docker_url()
     if container.image.name == INVALID_IMAGE_NAME:
         raise IllegalArgumentError("The image is not a valid image reference")
@@ -108,15 +108,17 @@ def checked_container(members: Mapping[str, Any], order: JobOrder, cluster: str,
     )
 
 
+def _with_both_forms(container: Container) -> Container:
+    """The command as its words, for the engine, and as a line, for clients that know no other form."""
+    words = container.command_words()
+    if container.argv and container.command and split_words("command", container.command) != words:
+        raise IllegalArgumentError("`argv` and `command` say different things: give one of them")
+    return replace(container, argv=words or None, command=container.command or shlex.join(words))
+
+
 def argv_of(container: Container) -> list[str]:
-    """Entry point and command, split into words as a POSIX shell would."""
-    argv: list[str] = []
-    for what, line in (("entry point", container.entrypoint), ("command", container.command)):
-        try:
-            argv += shlex.split(line or "")
-        except ValueError as exc:
-            raise IllegalArgumentError(f"The {what} cannot be split into words: {str(exc).lower()}") from exc
-    return argv
+    """The words of entry point and command, all that the engine is to run."""
+    return split_words("entry point", container.entrypoint) + container.command_words()
 
 
 def check_resources(resources: Resources, cluster: str, capacity: Capacity | None) -> None:

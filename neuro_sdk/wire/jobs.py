@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import enum
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from yarl import URL
 
+from neuro_sdk.errors import IllegalArgumentError
 from neuro_sdk.wire.codec import ImageReader, Model, convert, field, fields, load, replace
 from neuro_sdk.wire.images import RemoteImage
 
 STDIN_FEATURE = "stdin-1"  # this server knows ``container.stdin``
+ARGV_FEATURE = "argv-1"  # this server knows ``container.argv``
 
 
 class JobStatus(enum.StrEnum):
@@ -67,6 +70,17 @@ class JobRestartPolicy(enum.StrEnum):
     NEVER = "never"
     ON_FAILURE = "on-failure"
     ALWAYS = "always"
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+class JobPriority(enum.StrEnum):
+    """Who goes first when there is not enough for all."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
 
     def __repr__(self) -> str:
         return repr(self.value)
@@ -130,6 +144,14 @@ class Container(Model, frozen=True):
     disk_volumes: Sequence[DiskVolume] = ()
     tty: bool = False
     stdin: bool = False  # ours: keep standard input open for a client, and tell standard error from output
+    argv: Sequence[str] | None = None  # ours: the words of the command, exact; ``command`` is these, quoted
+
+    def command_words(self) -> list[str]:
+        """The words of the command: as they were given, else the line split as a POSIX shell would.
+
+        Raises :class:`~neuro_sdk.errors.IllegalArgumentError` for a line with a quote that is not closed.
+        """
+        return list(self.argv) if self.argv else split_words("command", self.command)
 
 
 class JobStatusItem(Model, frozen=True):
@@ -197,6 +219,8 @@ class JobDescription(Model, frozen=True, omit_defaults=True):
     preset_name: str | None = None
     preemptible_node: bool = False
     privileged: bool = False
+    priority: JobPriority = JobPriority.NORMAL
+    wait_for_jobs_quota: bool = False  # ours: whether it may wait until its user may run one more job
 
     @property
     def history(self) -> JobStatusHistory:
@@ -268,6 +292,7 @@ class JobOrder(Model, frozen=True):
     max_run_time_minutes: int | None = None
     privileged: bool = False
     scheduler_enabled: bool | None = None
+    priority: JobPriority = JobPriority.NORMAL
 
 
 _CONTAINER_KEYS = {f.encode_name for f in fields(Container)}
@@ -285,6 +310,14 @@ def split_order(document: object) -> tuple[JobOrder, dict[str, Any]]:
     if nested is not None:
         return order, convert(nested, dict[str, Any])
     return order, {key: value for key, value in flat.items() if key in _CONTAINER_KEYS}
+
+
+def split_words(what: str, line: str | None) -> list[str]:
+    """Split a line of words as a POSIX shell would; ``what`` names it in the error."""
+    try:
+        return shlex.split(line or "")
+    except ValueError as exc:
+        raise IllegalArgumentError(f"The {what} cannot be split into words: {str(exc).lower()}") from exc
 
 
 def read_container(members: Mapping[str, Any], *, images: ImageReader = RemoteImage.from_docker) -> Container:

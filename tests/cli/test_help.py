@@ -111,7 +111,6 @@ UNUSABLE = {
     ("run", "--share", "alice", "host"): "shared",
     ("run", "--port-forward", "80:80", "host"): "forwarded",
     ("attach", "--port-forward", "80:80", "train"): "forwarded",
-    ("run", "--priority", "high", "host"): "priorities",
     ("run", "--org", "o", "host"): "organisations",
     ("ps", "-p", "x"): "projects",
     ("logs", "--since", "1d", "train"): "times",

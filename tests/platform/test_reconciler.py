@@ -241,6 +241,23 @@ class TestQueue:
         assert third.history.description == "Waiting for 0.1 CPUs (0 of 0.1 free)"
         assert len(third.statuses) == 2
 
+    async def test_a_high_priority_is_not_kept_waiting_by_others(self, platform: Platform) -> None:
+        platform.engine.will(hold=True)
+        running = await look(platform, await submit(platform, explicit(cpu=8)))
+        low, normal = [
+            await submit(platform, explicit(cpu=8, priority=word, name=f"the-{word}")) for word in ("low", "normal")
+        ]
+        high = await submit(platform, explicit(cpu=8, priority="high"))
+
+        assert "2 jobs are ahead" in (await look(platform, low)).history.description
+        started = [running.id]
+        for _ in range(3):
+            platform.engine.finish(f"{started[-1]}.1")
+            await platform.settle()
+            started.append(platform.engine.started[-1].id.removesuffix(".1"))
+
+        assert started[1:] == [high.id, normal.id, low.id]
+
     async def test_an_engine_with_its_own_queue_is_given_everything(self, platform: Platform) -> None:
         platform.engine.set_capacity(None)
         platform.engine.will(hold=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shlex
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ from neuro_sdk import (
     DiskVolume,
     HTTPPort,
     IllegalArgumentError,
+    JobPriority,
     JobRestartPolicy,
     JobStatus,
     NDJSONError,
@@ -35,7 +37,7 @@ from neuro_sdk import (
 from neuro_sdk._transport import ConnectionLost
 from tests.sdk.foreign import JOB_ID, Foreign, job_document, token_of
 
-OURS = ["frames-1", "stdin-1"]
+OURS = ["frames-1", "stdin-1", "argv-1"]
 NDJSON = "application/x-ndjson"
 
 
@@ -140,6 +142,58 @@ async def test_start_sends_all_that_was_said(client: Client, foreign: Foreign) -
         "max_run_time_minutes": 2,
         "privileged": True,
         **MOUNTS_SENT,
+    }
+
+
+async def test_words_are_sent_as_they_are_to_a_platform_that_knows_them(our_client: Client, foreign: Foreign) -> None:
+    words, image = ["sh", "-c", "echo 'a  b'"], our_client.parse.remote_image("ubuntu")
+    container = Container(image, Resources(16, 0.1), argv=words)
+
+    await our_client.jobs.start(image=image, preset_name="small", command=words)
+    await our_client.jobs.run(container)
+    with_feature = [asked.json for asked in foreign.seen]
+    foreign.seen.clear()
+
+    assert [with_feature[0]["argv"], with_feature[1]["container"]["argv"]] == [words, words]
+    assert "command" not in with_feature[0]
+    assert "command" not in with_feature[1]["container"]
+
+
+async def test_words_are_quoted_for_a_platform_that_does_not_know_them(client: Client, foreign: Foreign) -> None:
+    words, image = ["sh", "-c", "echo 'a  b'"], client.parse.remote_image("ubuntu")
+
+    await client.jobs.start(image=image, preset_name="small", command=words)
+    await client.jobs.run(Container(image, Resources(16, 0.1), argv=words))
+
+    assert [foreign.seen[0].json["command"], foreign.seen[1].json["container"]["command"]] == [shlex.join(words)] * 2
+    assert "argv" not in foreign.seen[0].json
+    assert "argv" not in foreign.seen[1].json["container"]
+
+
+async def test_resources_take_the_place_of_the_presets(client: Client, foreign: Foreign) -> None:
+    await client.jobs.start(
+        image=client.parse.remote_image("ubuntu"),
+        preset_name="small",
+        resources=Resources(64, 1.5, 2, "v100"),
+        command="true",
+        shm=True,
+        name="train",
+        priority=JobPriority.HIGH,
+    )
+
+    [asked] = foreign.seen
+    assert (asked.path, asked.query) == ("/api/v1/jobs", {})
+    assert asked.json == {
+        "cluster_name": "default",
+        "name": "train",
+        "pass_config": False,
+        "scheduler_enabled": False,
+        "priority": "high",
+        "container": {
+            "image": "ubuntu:latest",
+            "command": "true",
+            "resources": {"memory_mb": 64, "cpu": 1.5, "shm": True, "gpu": 2, "gpu_model": "v100"},
+        },
     }
 
 

@@ -41,7 +41,7 @@ async def exec_(root: Root, job: str, cmd: tuple[str, ...], tty: bool | None, ti
     from neuro_cli.jobs import run_beside
 
     cmd = params.command_words(cmd)
-    if params.command_line(cmd) is None:  # an unbalanced quote, too, is found here, not far away
+    if params.command_of(cmd) is None:  # an unbalanced quote, too, is found here, not far away
         raise click.UsageError("Missing argument 'CMD...'")
     patience = asyncio.timeout(timeout or None)
     try:

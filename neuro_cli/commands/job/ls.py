@@ -36,7 +36,7 @@ _STATUSES = ["pending", "suspended", "running", "succeeded", "failed", "cancelle
     "-t", "--tag", "tags", multiple=True, type=params.GIVEN, metavar="TAG",
     help="Only jobs with this tag. Repeatable: with all of them.",
 )  # fmt: skip
-@option("-d", "--description", metavar="TEXT", help="Only jobs of exactly this description.")
+@option("-d", "--description", type=params.GIVEN, metavar="TEXT", help="Only jobs of exactly this description.")
 @option(
     "--since", type=params.MOMENT, metavar="WHEN", help="Only jobs made since then: a date, or an age such as 1d2h."
 )

@@ -12,7 +12,9 @@ from neuro_cli.options import cluster_option, output_options, quiet_option, refu
 from neuro_cli.root import Root
 
 if TYPE_CHECKING:
-    from neuro_sdk import Client, HTTPPort, JobDescription
+    from collections.abc import Mapping
+
+    from neuro_sdk import Client, HTTPPort, JobDescription, Preset, Resources
 
 HOST = ("host", "host:latest")  # no container: there is no network of its own whose ports could be published
 _DAY = 24 * 60 * 60.0
@@ -33,6 +35,20 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
     metavar="PRESET",
     help="How much of the machine; neuro config show lists them.  [default: the first]",
 )
+@option("--cpu", type=params.CPUS, metavar="NUMBER", help="CPUs, fractions allowed, instead of the preset's.")
+@option(
+    "--memory",
+    type=params.MEMORY,
+    metavar="AMOUNT",
+    help="Memory instead of the preset's: 512M, 4G (powers of 1024), 4GB (of 1000).",
+)
+@option(
+    "--gpu",
+    type=click.IntRange(0),
+    metavar="NUMBER",
+    help="GPUs instead of the preset's; with --cpu or --memory and without -s there are none.",
+)
+@option("--gpu-model", type=params.GIVEN, metavar="MODEL", help="Which GPUs they must be.")
 @option("-n", "--name", type=params.JOB_NAME, metavar="NAME", help="A name for the job, of which only one may run.")
 @option(
     "--tag", "tags", multiple=True, type=params.GIVEN, metavar="TAG", help="A label, to find the job by. Repeatable."
@@ -92,6 +108,13 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
     show_default=True,
     help="Whether to start it again when it ends.",
 )
+@option(
+    "--priority",
+    type=click.Choice(["low", "normal", "high"]),
+    default="normal",
+    show_default=True,
+    help="Who starts first when there is not enough for all.",
+)
 @option("--detach", is_flag=True, help="Do not stay: print the job's id once it has started.")
 @option(
     "--wait-start/--no-wait-start", default=True, help="Wait until it has started; not to wait is to detach at once."
@@ -113,12 +136,6 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
 @refused("--share", multiple=True, metavar="USER", why="jobs cannot be shared with this version")
 @refused("--org", why="this platform has no organisations")
 @refused("--project", why="this platform has no projects")
-@refused(
-    "--priority",
-    type=click.Choice(["low", "normal", "high"]),
-    harmless=("normal",),
-    why="this platform has no priorities",
-)
 @refused("--energy-schedule", why="this platform has no energy schedules")
 @option(
     "-p/-P",
@@ -168,14 +185,14 @@ async def run(
         raise click.UsageError("--http-auth and --no-http-auth make no sense with --http 0")
     if browse and not wait_start:
         raise click.UsageError("--browse and --no-wait-start exclude each other: the address is known after the start")
-    command_line = params.command_line(params.command_words(cmd))
+    words = params.command_of(params.command_words(cmd))
     detach = detach or not wait_start
     if tty is None:
         tty = all_terminals() and not detach
     stdin = not detach and not tty  # even without input of ours: it also tells standard error from output
     async with root.client() as client:
         job = await client.jobs.start(
-            command=command_line,
+            command=words,
             http=_http(80 if http is None and image not in HOST else http or 0, http_auth),
             life_span=_life_span(root, life_span, await client.config.get_user_config()),
             tty=tty,
@@ -195,6 +212,11 @@ def _parsed(
     image: str,
     *,
     preset: str | None,
+    cpu: float | None,
+    memory: int | None,
+    gpu: int | None,
+    gpu_model: str | None,
+    priority: str,
     volumes: tuple[str, ...],
     env: tuple[str, ...],
     env_files: tuple[str, ...],
@@ -205,13 +227,15 @@ def _parsed(
     **rest: Any,  # Any: what the SDK takes under the same name
 ) -> dict[str, Any]:
     """The options as ``Jobs.start`` takes them."""
-    from neuro_sdk import JobRestartPolicy
+    from neuro_sdk import JobPriority, JobRestartPolicy
 
     mounts = client.parse.volumes(volumes)
     variables = client.parse.envs(env, env_files)
     return {
         "image": client.parse.remote_image(image),
         "preset_name": preset or next(iter(client.presets), ""),
+        "resources": _resources(client.presets, preset, cpu, memory, gpu, gpu_model),
+        "priority": JobPriority(priority),
         "working_dir": workdir,
         "env": variables.env,
         "secret_env": variables.secret_env,
@@ -223,6 +247,42 @@ def _parsed(
         "wait_for_jobs_quota": wait_for_seat,
         **rest,
     }
+
+
+def _resources(
+    presets: Mapping[str, Preset],
+    preset: str | None,
+    cpu: float | None,
+    memory_mb: int | None,
+    gpu: int | None,
+    gpu_model: str | None,
+) -> Resources | None:
+    """What was asked for beside a preset, the rest from it; none for the preset alone.
+
+    Without ``-s`` the first preset says how many CPUs and how much memory, and there are no GPUs.
+    """
+    from neuro_sdk import IllegalArgumentError, Resources
+
+    if cpu is None and memory_mb is None and gpu is None and gpu_model is None:
+        return None
+    if preset is not None and preset not in presets:
+        raise IllegalArgumentError(
+            f"There is no preset {preset!r}; there is {', '.join(presets) or 'none'}. Is it new? neuro config"
+            " get-clusters asks again"
+        )
+    base = presets.get(preset or next(iter(presets), ""))
+    asked = Resources(base.memory_mb, base.cpu) if base is not None else Resources(0, 0)  # which is refused
+    if preset is not None and base is not None:
+        asked = Resources(base.memory_mb, base.cpu, base.gpu, base.gpu_model)
+    gpus = (asked.gpu if gpu is None else gpu) or None
+    if gpu_model is not None and gpus is None:
+        raise click.UsageError("--gpu-model says which GPUs: say with --gpu how many")
+    return Resources(
+        memory_mb=asked.memory_mb if memory_mb is None else memory_mb,
+        cpu=asked.cpu if cpu is None else cpu,
+        gpu=gpus,
+        gpu_model=(gpu_model or asked.gpu_model) if gpus else None,
+    )
 
 
 def _http(port: int, auth: bool | None) -> HTTPPort | None:

@@ -2,14 +2,79 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from neuro_platform.engines.base import Capacity
-from neuro_platform.services.admission import Room, Share, too_much, why_waiting
-from neuro_sdk.wire.jobs import Resources
+from neuro_platform.services.admission import PROMOTION, Room, Share, in_order, too_much, why_waiting
+from neuro_platform.store.jobs import Record
+from neuro_sdk.wire.images import RemoteImage
+from neuro_sdk.wire.jobs import (
+    Container,
+    JobDescription,
+    JobPriority,
+    JobStatus,
+    JobStatusHistory,
+    JobStatusItem,
+    Resources,
+)
 
 MACHINE = Capacity(cpu=2, memory_mb=1000, gpu=2)
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def waiting(name: str, priority: str = "normal", *, hours: float = 0) -> Record:
+    since = NOW - timedelta(hours=hours)
+    return Record(
+        job=JobDescription(
+            id=name,
+            owner="alice",
+            cluster_name="local",
+            status=JobStatus.PENDING,
+            container=Container(RemoteImage("host"), Resources(16, 0.1)),
+            scheduler_enabled=False,
+            pass_config=False,
+            uri=URL(),
+            summary=JobStatusHistory(JobStatus.PENDING),
+            statuses=[
+                JobStatusItem(JobStatus.PENDING, since, "Creating"),
+                JobStatusItem(JobStatus.PENDING, since + timedelta(seconds=1), "Scheduling"),
+            ],
+            priority=JobPriority(priority),
+        )
+    )
+
+
+def order_of(*records: Record) -> list[str]:
+    return [record.job.id for record in in_order(records, NOW)]
+
+
+def test_priority_goes_first_and_then_who_came_first() -> None:
+    queue = [waiting("n1"), waiting("l1", "low"), waiting("h1", "high"), waiting("n2"), waiting("h2", "high")]
+
+    assert order_of(*queue) == ["h1", "h2", "n1", "n2", "l1"]
+
+
+@pytest.mark.parametrize(("hours", "first"), [(11.9, "h"), (12.1, "n")])
+def test_waiting_makes_up_for_a_lower_priority(hours: float, first: str) -> None:
+    assert timedelta(hours=12) == PROMOTION
+
+    assert order_of(waiting("n", hours=hours), waiting("h", "high"))[0] == first
+
+
+def test_no_one_waits_for_ever() -> None:
+    """A low job that has waited two promotions is overtaken by nobody who comes after it."""
+    low = waiting("l", "low", hours=24.1)
+
+    assert order_of(low, *[waiting(f"h{n}", "high") for n in range(100)])[0] == "l"
+
+
+def test_a_clock_that_was_put_back_changes_nothing() -> None:
+    assert order_of(waiting("n", hours=-100), waiting("h", "high", hours=-100)) == ["h", "n"]
 
 
 def test_ten_tenths_are_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -80,6 +81,54 @@ async def test_all_that_was_asked_is_kept(platform: Platform) -> None:
     assert {"A": "1", "EMPTY": ""}.items() <= task.env.items()
     assert task.id == f"{job.id}.1"
     assert task.folder == platform.data / "jobs" / job.id / "1"
+
+
+async def test_words_are_kept_as_they_are_and_said_as_a_line_too(platform: Platform) -> None:
+    words = ["sh", "-c", "echo 'a  b'; # $x", "", "é\n"]
+    document = order(argv=words, entrypoint="env 'A=1 2'")
+    del document["command"]
+
+    job = await submit(platform, document)
+    await platform.settle()
+
+    (task,) = platform.engine.started
+    assert list(task.argv) == ["env", "A=1 2", *words]
+    assert job.container.argv == words
+    assert shlex.split(job.container.command or "") == words
+
+
+async def test_a_line_is_split_once_and_kept_as_it_was(platform: Platform) -> None:
+    job = await submit(platform, order("echo   'a b' c\\ d"))
+
+    assert job.container.command == "echo   'a b' c\\ d"
+    assert job.container.argv == ["echo", "a b", "c d"]
+
+
+async def test_words_and_line_must_not_differ(platform: Platform) -> None:
+    assert (await submit(platform, order("echo 'a b'", argv=["echo", "a b"]))).container.command == "echo 'a b'"
+
+    with pytest.raises(IllegalArgumentError, match="different"):
+        await submit(platform, order("echo a b", argv=["echo", "a b"]))
+
+
+async def test_words_of_the_nested_form(platform: Platform) -> None:
+    document = explicit()
+    del document["container"]["command"]
+    document["container"]["argv"] = ["a b"]
+
+    assert (await submit(platform, document)).container.command == "'a b'"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [(["a", "b\0"], "NUL"), (["x" * 131072], "131072 bytes"), ("echo", "argv"), ([1], "argv"), ([], "has no program")],
+)
+async def test_words_that_no_program_can_have(platform: Platform, argv: Any, words: str) -> None:
+    document = order(argv=argv)
+    del document["command"]
+
+    with pytest.raises(IllegalArgumentError, match=words):
+        await submit(platform, document)
 
 
 async def test_a_job_is_told_who_it_is(platform: Platform) -> None:

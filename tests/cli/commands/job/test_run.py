@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from neuro_platform.engines.base import Capacity
 from neuro_platform.settings import Settings
 from neuro_sdk import JobStatus
 from tests.cli.conftest import Neuro
@@ -498,3 +499,67 @@ async def reached(condition: Any) -> None:
     async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.02)
+
+
+# ---- how much of the machine
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        (["--cpu", "2", "--memory", "100M"], (2.0, 100, None)),
+        (["--cpu", "1.5"], (1.5, None, None)),
+        (["--memory", "1GB"], (None, 954, None)),
+        (["-s", "cpu-medium", "--memory", "64M"], ("cpu-medium", 64, None)),
+    ],
+)
+async def test_amounts_of_its_own(platform: Platform, neuro: Neuro, options: list[str], seen: Any) -> None:
+    presets = platform.parts.clusters.presets("local")
+    first = next(iter(presets.values()))
+    cpu, memory_mb, gpu = seen
+
+    await neuro.ok("run", *options, "host", "true")
+
+    resources = (await only_job(neuro))["container"]["resources"]
+    assert resources["cpu"] == (presets[cpu].cpu if isinstance(cpu, str) else cpu or first.cpu)
+    assert resources["memory_mb"] == memory_mb or first.memory_mb
+    assert resources.get("gpu") == gpu
+    assert "preset_name" not in await only_job(neuro)
+
+
+async def test_gpus_of_its_own(platform: Platform, neuro: Neuro) -> None:
+    platform.engine.set_capacity(Capacity(cpu=8, memory_mb=16384, gpu=2, gpu_model="v100"))
+    platform.parts.clusters._presets.clear()
+    await neuro.ok("config", "get-clusters")
+
+    await neuro.ok("run", "--gpu", "2", "host", "true")
+    await neuro.ok("run", "-s", "gpu-small", "--cpu", "1", "host", "true")
+    await neuro.ok("run", "-s", "gpu-small", "--gpu", "0", "host", "true")
+    refused = await neuro("run", "--gpu", "1", "--gpu-model", "a100", "host", "true")
+
+    jobs = await neuro.json("ps", "--all", "--json")
+    assert [job["container"]["resources"].get("gpu") for job in jobs] == [2, 1, None]
+    assert refused.code == 65
+    assert "'v100', not 'a100'" in refused.sentence
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--memory", "512"], 2, "512M or 4G"),
+        (["--cpu", "0"], 2, "such as 2 or 0.5"),
+        (["--gpu", "-1"], 2, "--gpu"),
+        (["--gpu-model", "v100"], 2, "say with --gpu how many"),
+        (["-s", "none-such", "--cpu", "1"], 65, "There is no preset 'none-such'"),
+        (["--cpu", "1000"], 65, "1000 CPUs of 8"),
+        (["--life-span", "5"], 2, "1d2h3m4s"),
+        (["--schedule-timeout", "soon"], 2, "1d2h3m4s"),
+        (["--priority", "urgent"], 2, "low"),
+    ],
+)
+async def test_amounts_that_are_none(neuro: Neuro, options: list[str], code: int, words: str) -> None:
+    done = await neuro("run", *options, "host", "true")
+
+    assert done.code == code
+    assert words in done.sentence
+    assert await neuro.json("ps", "--all", "--json") == []
