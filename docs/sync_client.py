@@ -11,6 +11,7 @@ their names, parameters and documentation:
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import inspect
 import subprocess
@@ -18,7 +19,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from types import FunctionType
-from typing import Final
+from typing import Final, TypeVar, get_args, get_origin
 
 ROOTS: Final = (("neuro_sdk.client", "Client"),)
 FOLLOWED: Final = ("StdStream",)  # besides the parts of a client, whose constructors are not public
@@ -60,6 +61,19 @@ class _Source:
 
     def class_(self, name: str) -> ast.ClassDef:
         return next(node for node in self.tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+class _Given(ast.NodeTransformer):
+    """Puts what a class gives its generic base in the place of the base's type variables."""
+
+    def __init__(self, cls: type, base: type) -> None:
+        bases = [one for member in cls.__mro__ for one in vars(member).get("__orig_bases__", ())]
+        given = next((get_args(one) for one in bases if get_origin(one) is base), ())
+        self._names = {var.__name__: arg.__name__ for var, arg in zip(_variables(base), given, strict=False)}
+        self.imports = {arg.__name__: f"from {arg.__module__} import {arg.__name__}" for arg in given}
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.copy_location(ast.Name(self._names.get(node.id, node.id), node.ctx), node)
 
 
 class _Writer:
@@ -116,7 +130,9 @@ class _Writer:
             if not base.__module__.startswith("neuro_sdk."):
                 continue
             source = self._source(base.__module__)
-            for node in source.class_(base.__name__).body:
+            given = _Given(cls, base)
+            source.imports |= given.imports
+            for node in given.visit(copy.deepcopy(source.class_(base.__name__))).body:
                 name = _name(node)
                 if name is not None and not name.startswith("_"):
                     found[name] = node, source
@@ -206,6 +222,10 @@ class _Writer:
 
     def _source(self, module: str) -> _Source:
         return self.sources.setdefault(module, _Source(module))
+
+
+def _variables(cls: type) -> tuple[TypeVar, ...]:
+    return getattr(cls, "__parameters__", ())
 
 
 def _is_part(cls: type) -> bool:

@@ -14,7 +14,6 @@ from typing import Any, Self
 
 from yarl import URL
 
-from neuro_sdk._orders import T
 from neuro_sdk._portal import Items, Portal
 from neuro_sdk._streams import StdStream as AsyncStdStream
 from neuro_sdk.client import Client as AsyncClient
@@ -215,7 +214,7 @@ class Jobs:
         stdin: bool = False,
         priority: JobPriority = JobPriority.NORMAL,
         resources: Resources | None = None,
-    ) -> T:
+    ) -> JobDescription:
         """Start a job with the resources of a preset; return at once, most often while it is still pending.
 
         ``command`` is one line, split as a shell splits words, or the words, which then arrive as they are. Times are
@@ -269,7 +268,7 @@ class Jobs:
         is_preemptible: bool | None = None,
         stdin: bool = False,
         priority: JobPriority = JobPriority.NORMAL,
-    ) -> T:
+    ) -> JobDescription:
         """The older form of :meth:`start`, with a container and its resources instead of a preset.
 
         ``is_preemptible`` is what 20.12 called ``scheduler_enabled``.
