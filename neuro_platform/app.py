@@ -19,15 +19,25 @@ from neuro_platform.engines.base import Engine
 from neuro_platform.reconciler import Reconciler
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.jobs import Jobs, utc_now
+from neuro_platform.services.permissions import Permissions
 from neuro_platform.services.streams import Streams
 from neuro_platform.services.tasks import JobLogins
 from neuro_platform.settings import EngineSettings, Settings
 from neuro_platform.store.database import Database, open_database
 from neuro_platform.store.jobs import JobStore
-from neuro_platform.web import auth, config, jobs, monitoring, security
+from neuro_platform.store.permissions import PermissionStore
+from neuro_platform.web import auth, config, jobs, monitoring, security, users
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import API, BODY_BYTES
-from neuro_platform.web.keys import auth_key, clusters_key, database_key, jobs_key, settings_key, streams_key
+from neuro_platform.web.keys import (
+    auth_key,
+    clusters_key,
+    database_key,
+    jobs_key,
+    permissions_key,
+    settings_key,
+    streams_key,
+)
 from neuro_platform.web.runner import Runner
 from neuro_sdk.errors import NeuroError, PlatformError
 
@@ -47,6 +57,7 @@ class Platform:
     database: Database
     auth: Auth
     clusters: Clusters
+    permissions: Permissions
     jobs: Jobs
     streams: Streams
     reconciler: Reconciler
@@ -71,10 +82,11 @@ async def open_platform(
         reconciler = Reconciler(store, clusters, settings.jobs, logins, clock)
         stack.push_async_callback(reconciler.close)
         await reconciler.open()
-        jobs_service = Jobs(store, clusters, settings.jobs, clock)
+        permissions = Permissions(PermissionStore(database), store, clusters, clock)
+        jobs_service = Jobs(store, clusters, permissions, settings.jobs, clock)
         streams = Streams(jobs_service)
         stack.push_async_callback(_end, asyncio.create_task(_tidy_for_ever(auth_service)))
-        yield Platform(settings, database, auth_service, clusters, jobs_service, streams, reconciler)
+        yield Platform(settings, database, auth_service, clusters, permissions, jobs_service, streams, reconciler)
 
 
 def make_app(platform: Platform) -> web.Application:
@@ -84,11 +96,12 @@ def make_app(platform: Platform) -> web.Application:
     app[database_key] = platform.database
     app[auth_key] = platform.auth
     app[clusters_key] = platform.clusters
+    app[permissions_key] = platform.permissions
     app[jobs_key] = platform.jobs
     app[streams_key] = platform.streams
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
-    for module in (config, auth, jobs, monitoring):
+    for module in (config, auth, users, jobs, monitoring):
         app.add_routes(module.routes)
     return app
 

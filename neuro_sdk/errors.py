@@ -24,6 +24,7 @@ client raises the same class again: by ``code`` where the server sent one that w
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -62,10 +63,18 @@ class AuthenticationError(AuthError):
 
 
 class AuthorizationError(AuthError):
-    """The user is known but may not do this."""
+    """The user is known but may not do this.
+
+    ``missing`` are the permissions that it would take, as ``{"uri": …, "action": …}`` (API v1, chapter 1.3);
+    empty where none would help, or where the platform did not say.
+    """
 
     code = "forbidden"
     status = 403
+
+    def __init__(self, *args: object, missing: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(*args)
+        self.missing = tuple(missing)
 
 
 class StreamLost(ClientError):

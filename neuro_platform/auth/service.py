@@ -23,6 +23,7 @@ from neuro_platform.auth.tokens import Signer
 from neuro_platform.store import users as store
 from neuro_platform.store.database import Database
 from neuro_platform.store.jobs import Stop, stop_all
+from neuro_platform.store.permissions import forget_user
 from neuro_platform.store.users import Account, Kind
 from neuro_sdk.errors import AuthenticationError, Conflict, IllegalArgumentError, ResourceNotFound
 from neuro_sdk.wire.names import USER_NAME
@@ -144,12 +145,16 @@ class Auth:
                 announce()
 
     async def remove_user(self, name: str) -> int:
-        """Remove a user; all their credentials end at once. How many jobs of theirs are to be stopped for that."""
+        """Remove a user, whose credentials and permissions all end at once.
+
+        Returns how many jobs of theirs are to be stopped for that.
+        """
         with self._sessions.ending() as announce:
             async with self._database.write() as conn:
                 if not await store.remove_user(conn, name):
                     raise _no_user(name)
                 announce()
+                await forget_user(conn, name)
                 # nobody else could: they are nobody's from now on
                 return await stop_all(conn, name, Stop("UserRequested", "Its user was removed from the platform"))
 

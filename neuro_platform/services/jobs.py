@@ -18,6 +18,7 @@ from neuro_platform.services import rules
 from neuro_platform.services.admission import Room, Share
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.outcome import cancelled
+from neuro_platform.services.permissions import Permissions, names_of
 from neuro_platform.services.presets import how_many_fit
 from neuro_platform.services.tasks import files_of
 from neuro_platform.states import step
@@ -34,6 +35,8 @@ from neuro_sdk.wire.jobs import (
     JobStatusItem,
     split_order,
 )
+from neuro_sdk.wire.names import is_job_id
+from neuro_sdk.wire.users import Action
 
 if TYPE_CHECKING:
     from neuro_platform.auth.service import User
@@ -57,13 +60,23 @@ class Placed:
 
 
 class Jobs:
-    """All that users do with jobs. Everywhere ``job`` is an id or the name of the newest such job of the user."""
+    """All that users do with jobs. Everywhere ``job`` is an id, or the name of the newest such job of the user.
+
+    A job may be somebody else's as far as its owner has shared it; what may not even be read is ResourceNotFound, what
+    may be read but not more AuthorizationError.
+    """
 
     def __init__(
-        self, store: JobStore, clusters: Clusters, jobs_folder: Path, clock: Callable[[], datetime] = utc_now
+        self,
+        store: JobStore,
+        clusters: Clusters,
+        permissions: Permissions,
+        jobs_folder: Path,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._store = store
         self._clusters = clusters
+        self._permissions = permissions
         self._folder = jobs_folder
         self._now = clock
 
@@ -87,20 +100,28 @@ class Jobs:
         return (await self._store.add(Record(job=job), key)).job
 
     async def get(self, user: User, job: str) -> JobDescription:
-        """The job; ResourceNotFound when there is none or it is somebody else's."""
-        return (await self._record(user, job)).job
+        """The job as it is now."""
+        return (await self._record(user, job, Action.READ)).job
 
-    def list(self, user: User, only: Filter) -> AsyncIterator[Sequence[bytes]]:
-        """The stored JSON documents, some at a time, without decoding and in constant memory."""
-        if only.owners and user.name not in only.owners:
-            return _nothing()
-        return self._store.documents(dataclasses.replace(only, owners=(user.name,)))
+    async def list(self, user: User, only: Filter) -> AsyncIterator[Sequence[bytes]]:
+        """The stored JSON documents of all jobs that the user may read, some at a time, in constant memory."""
+        reach = await self._permissions.reach(user, "job")
+        if reach.owners is None:
+            only = dataclasses.replace(only, reader=reach.subjects)
+        else:
+            owners = [owner for owner in reach.owners if not only.owners or owner in only.owners]
+            if not owners:
+                return
+            only = dataclasses.replace(only, owners=owners, reader=() if owners == [user.name] else reach.subjects)
+        async for page in self._store.documents(only):
+            yield page
 
     async def kill(self, user: User, job: str) -> None:
         """Have the job stopped; nothing happens to a finished one."""
-        record = await self._record(user, job)
+        record = await self._record(user, job, Action.WRITE)
         now = self._now()
-        stop = Stop("UserRequested", "Stopped on request of the user")
+        who = "the user" if user.name == record.job.owner else user.name
+        stop = Stop("UserRequested", f"Stopped on request of {who}")
 
         def killed(record: Record) -> Record:
             if record.job.status.is_finished or record.stop is not None:
@@ -125,9 +146,18 @@ class Jobs:
         """All tags that jobs of the user have."""
         return await self._store.tags(user.name)
 
-    async def placed(self, user: User, job: str) -> Placed:
-        """Where the job runs."""
-        record = await self._record(user, job)
+    async def placed(self, user: User, job: str, action: Action) -> Placed:
+        """Where the job runs, for somebody who wants to do this with it there."""
+        return self._placed(await self._record(user, job, action))
+
+    async def placed_now(self, placed: Placed) -> Placed:
+        """Where the job of an earlier answer runs by now; whoever got that was allowed to."""
+        record = await self._store.by_id(placed.job.id)
+        if record is None:
+            raise ResourceNotFound(f"No job {placed.job.id!r}")
+        return self._placed(record)
+
+    def _placed(self, record: Record) -> Placed:
         return Placed(
             job=record.job,
             engine=self._engine(record.job.cluster_name),
@@ -164,10 +194,13 @@ class Jobs:
         free: Capacity | None = Room(total, active).free()
         return {} if free is None else how_many_fit(self._clusters.presets(cluster), free)
 
-    async def _record(self, user: User, job: str) -> Record:
-        record = await self._store.get(user.name, job)
+    async def _record(self, user: User, job: str, action: Action) -> Record:
+        """The one way to a job that somebody names: every caller says what it is going to do with it."""
+        unknown = ResourceNotFound(f"No job {job!r}: 'neuro ps --all' lists yours")
+        record = await (self._store.by_id(job) if is_job_id(job) else self._store.get(user.name, job))
         if record is None:
-            raise ResourceNotFound(f"No job {job!r}: 'neuro ps --all' lists yours")
+            raise unknown
+        await self._permissions.require(user, action, *names_of(record.job), unknown=unknown)
         return record
 
     async def _set_life_span(self, user: User, job: str, limit: Callable[[int | None], int]) -> None:
@@ -178,7 +211,7 @@ class Jobs:
                 record, job=replace(record.job, max_run_time_minutes=limit(record.job.max_run_time_minutes))
             )
 
-        await self._store.change((await self._record(user, job)).job.id, changed)
+        await self._store.change((await self._record(user, job, Action.WRITE)).job.id, changed)
 
     def _engine(self, cluster: str) -> Engine:
         engine = self._clusters.engine(cluster)
@@ -241,9 +274,3 @@ def _is_nested(document: Any) -> bool:  # Any: JSON has no narrower type
 def _check_minutes(minutes: int) -> None:
     if minutes < 1:
         raise IllegalArgumentError(f"A life span must be at least one minute, not {minutes}")
-
-
-async def _nothing() -> AsyncIterator[Sequence[bytes]]:
-    pages: Sequence[Sequence[bytes]] = ()
-    for page in pages:
-        yield page

@@ -20,6 +20,7 @@ from neuro_sdk.wire.codec import encode
 from neuro_sdk.wire.frames import CHUNK, Frame, Kind, prepare_memory
 from neuro_sdk.wire.jobs import JobDescription
 from neuro_sdk.wire.streams import Exit
+from neuro_sdk.wire.users import Action
 
 if TYPE_CHECKING:
     from neuro_platform.auth.service import User
@@ -52,7 +53,7 @@ class Streams:
         Without ``follow`` only what there is now. Raises ResourceNotFound, and IllegalArgumentError for an offset that
         has not been reached.
         """
-        placed = await self._jobs.placed(user, job_id)
+        placed = await self._jobs.placed(user, job_id, Action.READ)
         seen = _look(placed, ended=False, before=None)
         if not follow or seen.whole:
             follower = Follower(self, seen, offset, watch=None)
@@ -61,7 +62,7 @@ class Streams:
             finally:
                 follower.close()
             return
-        async with self._watching(user, placed) as watch:
+        async with self._watching(placed) as watch:
             watch.look()  # what an older watch saw last may be behind what a client has already
             follower = Follower(self, watch.seen, offset, watch=watch)
             try:
@@ -90,11 +91,11 @@ class Streams:
         await self._cut.wait()
 
     @asynccontextmanager
-    async def _watching(self, user: User, placed: Placed) -> AsyncIterator[_Watch]:
+    async def _watching(self, placed: Placed) -> AsyncIterator[_Watch]:
         job_id = placed.job.id
         watch = self._watches.get(job_id)
         if watch is None:
-            watch = self._watches[job_id] = _Watch(self._jobs, user, placed)
+            watch = self._watches[job_id] = _Watch(self._jobs, placed)
         watch.followers += 1
         try:
             yield watch
@@ -235,9 +236,8 @@ def _size(path: Path) -> int:
 class _Watch:
     """Looks at one job's output for all its followers: often while it grows, seldom while it rests."""
 
-    def __init__(self, jobs: Jobs, user: User, placed: Placed) -> None:
+    def __init__(self, jobs: Jobs, placed: Placed) -> None:
         self._jobs = jobs
-        self._user = user
         self._placed = placed
         self._ended = False
         self._failure: BaseException | None = None
@@ -297,7 +297,7 @@ class _Watch:
             job = self._placed.job
             # a handle may be stored a moment after the status, and tells nobody
             await self._jobs.wait_change(job.id, job, 1.0 if self._placed.handle is None else 30.0)
-            placed = await self._jobs.placed(self._user, job.id)
+            placed = await self._jobs.placed_now(self._placed)
             moved = placed.handle != self._placed.handle
             self._placed = placed
             if moved:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Executable, Row, exists, insert, select, union_all, update
+from sqlalchemy import ColumnElement, Executable, Row, exists, insert, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neuro_platform.engines.base import Handle
 from neuro_platform.store.database import Database
+from neuro_platform.store.permissions import may_read
 from neuro_platform.store.schema import job_tags, jobs
 from neuro_sdk.errors import Conflict, ResourceNotFound
 from neuro_sdk.wire.codec import Model, decode, encode
@@ -24,6 +25,7 @@ from neuro_sdk.wire.names import is_job_id
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGE: Final = 256  # rows held at once while listing
+_MOST_PARTS: Final = 100  # of one query; SQLite takes up to 500
 
 
 class Phase(enum.StrEnum):
@@ -70,6 +72,7 @@ class Filter:
     until: datetime | None = None
     reverse: bool = False  # newest first
     limit: int | None = None
+    reader: Sequence[str] = ()  # a user, then the roles whose grants are the user's too: only what the user may read
 
 
 class JobStore:
@@ -169,6 +172,12 @@ class JobStore:
             rows = await _rows(conn, jobs.c.owner == owner, column == job, newest=True)
         return _record(rows[0]) if rows else None
 
+    async def by_id(self, job_id: str) -> Record | None:
+        """The job with this id, whosever it is."""
+        async with self._database.read() as conn:
+            rows = await _rows(conn, jobs.c.id == job_id)
+        return _record(rows[0]) if rows else None
+
     async def unfinished(self) -> list[Record]:
         """All jobs that the platform has still something to do for, oldest first."""
         query = select(jobs).where(_unfinished()).order_by(jobs.c.seq)
@@ -230,13 +239,27 @@ def _page(only: Filter, position: int | None, size: int) -> Executable:
     query = select(jobs.c.seq, jobs.c.document).where(*_conditions(only))
     if position is not None:
         query = query.where(jobs.c.seq < position if only.reverse else jobs.c.seq > position)
-    if len(only.statuses) < 2:
-        chosen = query.where(*[jobs.c.status == str(status) for status in only.statuses])
+    parts = _parts(only)
+    if len(parts) == 1:
+        chosen = query.where(*parts[0])
         return chosen.order_by(jobs.c.seq.desc() if only.reverse else jobs.c.seq).limit(size)
-    # one query a status, merged: each walks its index in order; `status IN (...)` would sort all rows for every page
-    merged = union_all(*[query.where(jobs.c.status == str(status)) for status in dict.fromkeys(only.statuses)])
+    merged = union_all(*[query.where(*part) for part in parts])
     seq = merged.selected_columns.seq
     return merged.order_by(seq.desc() if only.reverse else seq).limit(size)
+
+
+def _parts(only: Filter) -> list[list[ColumnElement[bool]]]:
+    """The jobs of each owner in each status apart: each of these walks its index in order, and they are merged.
+
+    ``IN (...)`` would sort all rows for every page; so what has too many parts walks the whole table in order instead,
+    and must not be given an index to sort by.
+    """
+    owners = [[jobs.c.owner == owner] for owner in dict.fromkeys(only.owners)] or [[]]
+    statuses = [[jobs.c.status == str(status)] for status in dict.fromkeys(only.statuses)] or [[]]
+    if len(owners) * len(statuses) <= _MOST_PARTS:
+        return [[*owner, *status] for owner in owners for status in statuses]
+    no_index = (jobs.c.owner + "").in_(only.owners)
+    return [[no_index, *([jobs.c.status.in_([str(status) for status in only.statuses])] if only.statuses else [])]]
 
 
 def _unfinished() -> ColumnElement[bool]:
@@ -245,11 +268,12 @@ def _unfinished() -> ColumnElement[bool]:
 
 def _conditions(only: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    for column, values in ((jobs.c.owner, only.owners), (jobs.c.cluster, only.clusters)):
-        if len(values) == 1:
-            conditions.append(column == values[0])
-        elif values:
-            conditions.append(column.in_(values))
+    if len(only.clusters) == 1:
+        conditions.append(jobs.c.cluster == only.clusters[0])
+    elif only.clusters:
+        conditions.append(jobs.c.cluster.in_(only.clusters))
+    if only.reader:
+        conditions.append(or_(jobs.c.owner == only.reader[0], may_read(only.reader)))
     if only.name:
         conditions.append(jobs.c.name == only.name)
     if only.since is not None:

@@ -65,6 +65,7 @@ job_tags = Table(
 
 def complete_metadata() -> MetaData:
     """All tables, those of other modules too."""
-    import neuro_platform.store.users  # noqa: F401  (declares its tables)
+    import neuro_platform.store.permissions
+    import neuro_platform.store.users  # noqa: F401  (they declare their tables)
 
     return metadata

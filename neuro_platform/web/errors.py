@@ -11,7 +11,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from neuro_platform.web.http import is_websocket
-from neuro_sdk.errors import NeuroError
+from neuro_sdk.errors import AuthorizationError, NeuroError
 from neuro_sdk.wire.codec import encode
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except NeuroError as exc:
-        return refusal(request, exc.status, str(exc), exc.code)
+        more = {"missing": exc.missing} if isinstance(exc, AuthorizationError) and exc.missing else {}
+        return refusal(request, exc.status, str(exc), exc.code, **more)
     except web.HTTPException as exc:
         if exc.status < 400 or exc.content_type == "application/json":
             raise
@@ -45,13 +46,12 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return refusal(request, 500, incident(request), "error")
 
 
-def refusal(request: web.Request, status: int, sentence: str, code: str) -> web.Response:
+def refusal(request: web.Request, status: int, sentence: str, code: str, **more: object) -> web.Response:
     """The error document, in the body and for a WebSocket in the header too."""
-    answer = web.Response(
-        body=encode({"error": sentence, "code": code}), status=status, content_type="application/json"
-    )
+    document = {"error": sentence, "code": code, **more}
+    answer = web.Response(body=encode(document), status=status, content_type="application/json")
     if is_websocket(request):
-        answer.headers["X-Error"] = json.dumps({"error": sentence, "code": code})
+        answer.headers["X-Error"] = json.dumps(document)
     if not request.content.is_eof():
         answer.force_close()  # what is left of the body would be taken for the next request
     return answer

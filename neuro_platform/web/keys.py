@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from neuro_platform.auth.service import Auth, User
     from neuro_platform.services.clusters import Clusters
     from neuro_platform.services.jobs import Jobs
+    from neuro_platform.services.permissions import Permissions
     from neuro_platform.services.streams import Streams
     from neuro_platform.settings import Settings
     from neuro_platform.store.database import Database
@@ -18,6 +19,7 @@ settings_key: Final[web.AppKey[Settings]] = web.AppKey("settings")
 database_key: Final[web.AppKey[Database]] = web.AppKey("database")
 clusters_key: Final[web.AppKey[Clusters]] = web.AppKey("clusters")
 jobs_key: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
+permissions_key: Final[web.AppKey[Permissions]] = web.AppKey("permissions")
 streams_key: Final[web.AppKey[Streams]] = web.AppKey("streams")
 auth_key: Final[web.AppKey[Auth]] = web.AppKey("auth")
 

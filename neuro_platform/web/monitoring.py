@@ -41,6 +41,7 @@ from neuro_sdk.wire.codec import decode
 from neuro_sdk.wire.frames import CONTENT_TYPE, HEADER, Frame, Kind, pack
 from neuro_sdk.wire.jobs import ExecInspect, JobRestartPolicy
 from neuro_sdk.wire.streams import ExecCreated, ExecOrder, Size
+from neuro_sdk.wire.users import Action
 
 routes = web.RouteTableDef()
 
@@ -91,7 +92,7 @@ async def attach(request: web.Request) -> web.StreamResponse:
     logs = flag(request, "logs", True)
     if not (stdin or stdout or stderr):
         raise IllegalArgumentError("Ask for at least one of stdin, stdout and stderr")
-    placed = await _placed(request)
+    placed = await _placed(request, Action.READ)
     if _is_over(placed):
         if not (stdout or stderr):  # the question of 21.5, whether the program still runs
             raise ResourceNotFound(f"Job {placed.job.id} does not run any more")
@@ -244,9 +245,11 @@ async def _attach(
 ) -> web.StreamResponse:
     """Both directions; with ``kinds`` to a client of v1, which sees only these."""
     streams = request.app[streams_key]
-    placed = await _placed(request)
-    if stdin and _takes_input(placed) and not isinstance(placed.engine, Interactive):
-        raise NotSupportedError("This cluster cannot pass input to running jobs")
+    placed = await _placed(request, Action.READ)
+    if stdin and _takes_input(placed):
+        await _placed(request, Action.WRITE)
+        if not isinstance(placed.engine, Interactive):
+            raise NotSupportedError("This cluster cannot pass input to running jobs")
     async with streams.open(user_of(request), request.match_info["job"], offset=offset) as follower:
         socket = open_socket()
         await socket.prepare(request)
@@ -276,7 +279,7 @@ async def _job_output(peer: Peer, follower: Follower) -> None:
 
 async def _job_input(request: web.Request, inbox: Inbox, peer: Peer, stdin: bool) -> None:
     """What a client sends to a job: held while it is pending, and for the next run of its program if there is one."""
-    if not (stdin and _takes_input(await _placed(request))):
+    if not (stdin and _takes_input(await _placed(request, Action.READ))):
         # as for a program that never reads: input is taken and gone
         if stdin:
             await peer.begin(0)
@@ -315,7 +318,7 @@ async def _open_input(request: web.Request) -> Channel | None:
     """Wait for the job's program to run, and open its input; ``None`` when the job is finished."""
     jobs = request.app[jobs_key]
     while True:
-        placed = await _placed(request)
+        placed = await _placed(request, Action.WRITE)
         if placed.job.status.is_finished:
             return None
         if placed.handle is not None:
@@ -346,12 +349,13 @@ async def _command_input(inbox: Inbox, peer: Peer, channel: Channel, opening: Fr
     await forward(inbox, peer, channel)
 
 
-async def _placed(request: web.Request) -> Placed:
-    return await request.app[jobs_key].placed(user_of(request), request.match_info["job"])
+async def _placed(request: web.Request, action: Action) -> Placed:
+    return await request.app[jobs_key].placed(user_of(request), request.match_info["job"], action)
 
 
 async def _running(request: web.Request) -> tuple[Placed, Interactive, Handle]:
-    placed = await _placed(request)
+    """The job for somebody who is going to do something to its processes."""
+    placed = await _placed(request, Action.WRITE)
     if placed.handle is None or placed.job.status.is_finished:
         raise ResourceNotFound(f"Job {placed.job.id} does not run: it is {placed.job.status.value}")
     if not isinstance(placed.engine, Interactive):

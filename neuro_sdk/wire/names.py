@@ -37,6 +37,13 @@ JOB_NAME: Final = Rule(
     "lowercase letters, digits and single hyphens, first a letter, not beginning with 'job-'",
 )
 USER_NAME: Final = Rule("user name", _LABEL, 3, 21, _WORDS)
+ROLE_NAME: Final = Rule(
+    "role name",
+    re.compile(r"[a-z0-9](-?[a-z0-9])*(/[a-z0-9](-?[a-z0-9])*)+"),
+    3,
+    255,
+    "characters: the name of a user, a slash, more such words with slashes between them, as in alice/team",
+)
 CLUSTER_NAME: Final = Rule("cluster name", _LABEL, 3, 255, _WORDS)
 TAG: Final = Rule("tag", re.compile(r"\S+"), 1, 256, "characters without blanks")
 TAGS_PER_JOB: Final = 16

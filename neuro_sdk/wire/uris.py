@@ -10,16 +10,65 @@ import os
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from yarl import URL
 
 from neuro_sdk.errors import IllegalArgumentError
+from neuro_sdk.wire.names import is_utf8
 
 CLUSTER_SCHEMES: Final = ("storage", "image", "job", "secret", "disk", "blob")
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
+_HOST: Final = re.compile(r"[a-z0-9](-?[a-z0-9])*")
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Resource(NamedTuple):
+    """A full URI taken apart, for permissions: it stands for the thing that it names, and for all below it.
+
+    ``str()`` is the one form in which it is stored and compared: no trailing slash, escapes only where they must be.
+    """
+
+    scheme: str
+    host: str  # the cluster; of a role the user whose it is
+    path: tuple[str, ...] = ()  # decoded; but for roles and buckets the first segment is the user
+
+    @classmethod
+    def parse(cls, text: str) -> Resource:
+        """Read a full URI; raise :class:`IllegalArgumentError` saying what is wrong with it."""
+        scheme, rest = split_scheme(text)
+        _check_plain(text)
+        host, _, path = rest.removeprefix("//").partition("/")
+        if not rest.startswith("//") or not _HOST.fullmatch(host) or not is_utf8(text):
+            raise IllegalArgumentError(f"{text!r} is not a full URI, such as job://CLUSTER/USER/NAME")
+        segments = tuple(unquote(segment) for segment in path.rstrip("/").split("/")) if path.strip("/") else ()
+        # encoded slashes and dots would be a second spelling of another path
+        if any(name in ("", ".", "..") or "/" in name or _UNFIT.search(name) for name in segments):
+            raise IllegalArgumentError(
+                f"The path of {text!r} has an empty part, '.' or '..', or a character unfit for it"
+            )
+        return cls(scheme, host, segments)
+
+    @property
+    def owner(self) -> str | None:
+        """The user whose it is; ``None`` when it is not of one user."""
+        if self.scheme == "role":
+            return self.host
+        return self.path[0] if self.path and self.scheme != "blob" else None
+
+    @property
+    def covering(self) -> list[str]:
+        """The URIs whose permissions are good for this one: its own, and of all that it lies in."""
+        return [str(self._replace(path=self.path[:depth])) for depth in range(len(self.path) + 1)]
+
+    def covers(self, other: Resource) -> bool:
+        """Whether the other is this one or lies in it."""
+        return self[:2] == other[:2] and other.path[: len(self.path)] == self.path
+
+    def __str__(self) -> str:
+        return "/".join((f"{self.scheme}://{self.host}", *(quote(name, safe="!$&'()*+,;=:@") for name in self.path)))
 
 
 def normalize_uri(uri: URL | str, *, user: str, cluster: str, schemes: Collection[str] = CLUSTER_SCHEMES) -> URL:
@@ -128,4 +177,6 @@ def _file_uri(path: str) -> URL:
 
 
 def _build(scheme: str, cluster: str, path: str) -> URL:
-    return URL.build(scheme=scheme, host=cluster, path=f"/{path}", encoded=True)
+    return URL(
+        f"{scheme}://{cluster}/{path}"
+    )  # not URL.build, which leaves the dots of ``x/..`` to whoever reads it next

@@ -25,6 +25,7 @@ from neuro_platform.store.jobs import Record
 from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, ServerNotAvailable
 from neuro_sdk.wire.codec import replace
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
+from neuro_sdk.wire.users import Action
 from tests.conftest import Platform, running_platform
 from tests.platform.orders import Clock, explicit, order
 
@@ -360,7 +361,7 @@ class TestRestart:
         assert job.history.restarts == 1
         assert [task.id for task in platform.engine.started] == [f"{job.id}.1", f"{job.id}.2"]
         assert platform.engine.forgotten == [f"{job.id}.1", f"{job.id}.2"]
-        placed = await platform.parts.jobs.placed(platform.user, job.id)
+        placed = await platform.parts.jobs.placed(platform.user, job.id, Action.READ)
         assert placed.files is not None
         assert placed.files.log.read_bytes() == b"done\n"
 
@@ -721,7 +722,7 @@ class TestRestartOfThePlatform:
         async with running_platform(tmp_path, {"second": second}) as platform:
             assert (await look(platform, job)).status is JobStatus.RUNNING
             with pytest.raises(ServerNotAvailable, match="'first' is not among the engines"):
-                await platform.parts.jobs.placed(platform.user, job.id)
+                await platform.parts.jobs.placed(platform.user, job.id, Action.READ)
 
         async with running_platform(tmp_path, {"first": first, "second": second}) as platform:
             first.finish(f"{job.id}.1", 0)
