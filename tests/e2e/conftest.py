@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -68,4 +69,5 @@ def stop(place: Place) -> None:
     place.neuro("platform", "down")
     for process in psutil.process_iter(["cmdline"]):
         if str(place.data) in " ".join(process.info["cmdline"] or []):
-            os.kill(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(process.pid, signal.SIGKILL)
