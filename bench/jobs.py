@@ -87,6 +87,9 @@ def runs(bench: Workbench) -> list[Line]:
     trip = pair([NEURO, "exec", "-T", "bench-exec", "--", "true"], FLOOR, bench.env, rounds=10)
     bench.neuro("kill", "bench-exec")
     lines.append(Line("neuro exec JOB -- true, wall", ms(trip.our(wall)), ms(trip.floors(wall)), trip.ratio(wall)))
+    version = median(wall(run([NEURO, "--version"], bench.env)) for _ in range(10))
+    more = trip.our(wall) - version
+    lines.append(Line("  less neuro --version", ms(more), limit="<= 350 ms", met=more <= 0.35))
     return lines
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import enum
 import random
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Final, Self
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Self
 
 from yarl import URL
 
@@ -151,6 +153,29 @@ class CuttingProxy:
         await asyncio.sleep(self.pause)
         budget.give(self._draw())
         return True
+
+
+@contextmanager
+def cutting_beside(to: URL, **options: Any) -> Iterator[CuttingProxy]:  # Any: those of CuttingProxy
+    """A proxy before the origin of ``to`` in a thread of its own, for callers that wait for whole commands."""
+    ready: Future[tuple[CuttingProxy, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        async with CuttingProxy(URL.build(scheme="http", host="127.0.0.1", port=to.port), **options) as proxy:
+            ready.set_result((proxy, stop))
+            await stop.wait()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    proxy, stop = ready.result(10)
+    try:
+        yield proxy
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
 
 
 class _Budget:

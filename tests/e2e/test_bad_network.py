@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import random
@@ -10,17 +9,14 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from yarl import URL
 
-from tests.cutting import ALL, CuttingProxy
+from tests.cutting import ALL, CuttingProxy, cutting_beside
 from tests.e2e.place import NEURO, Place, until
 
 SIZE = 100_000_000
@@ -32,31 +28,6 @@ DIGEST = (
     "import hashlib, sys; print(hashlib.file_digest(sys.stdin.buffer, 'sha256').hexdigest());"
     "print('done', file=sys.stderr); sys.exit(42)"
 )
-
-
-@contextmanager
-def bad_network(to: str, seed: int) -> Iterator[CuttingProxy]:
-    """A proxy in a thread of its own, so that commands can be waited for."""
-    ready: Future[tuple[CuttingProxy, asyncio.Event]] = Future()
-
-    async def serve() -> None:
-        url = URL(to)
-        origin = URL.build(scheme="http", host="127.0.0.1", port=url.port)
-        stop = asyncio.Event()
-        async with CuttingProxy(origin, seed=seed, after=PLACES, troubles=ALL) as proxy:
-            ready.set_result((proxy, stop))
-            await stop.wait()
-
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    proxy, stop = ready.result(10)
-    try:
-        yield proxy
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
 
 
 @pytest.fixture
@@ -71,7 +42,7 @@ def far(own: Place, tmp_path: Path, seed: int) -> Iterator[tuple[Place, CuttingP
     """A home that reaches the platform of ``own`` over a bad network only."""
     token = own.ok("config", "show-token").strip()
     place = Place(tmp_path / "far", own.data)
-    with bad_network(own.url, seed) as proxy:
+    with cutting_beside(URL(own.url), seed=seed, after=PLACES, troubles=ALL) as proxy:
         place.ok("login", "--token", "-", str(proxy.url / "api/v1"), input=token)
         yield place, proxy
 
