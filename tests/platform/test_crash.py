@@ -22,10 +22,12 @@ from neuro_platform.engines.fake import FakeEngine
 from neuro_platform.reconciler import Reconciler
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.jobs import Filter, Jobs
+from neuro_platform.services.permissions import Permissions
 from neuro_platform.services.tasks import JobLogins
 from neuro_platform.settings import EngineSettings, Settings
 from neuro_platform.store.database import Database, sqlite_url
 from neuro_platform.store.jobs import JobStore
+from neuro_platform.store.permissions import PermissionStore
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from tests.platform.orders import Clock, explicit
 
@@ -115,7 +117,8 @@ async def life(folder: Path, engine: MortalEngine, death: Death, clock: Clock) -
         reconciler = Reconciler(store, clusters, settings.jobs, logins, clock)
         stack.push_async_callback(reconciler.close)
         await reconciler.open()
-        yield Life(Jobs(store, clusters, settings.jobs, clock), reconciler, clock)
+        permissions = Permissions(PermissionStore(database), store, clusters, clock)
+        yield Life(Jobs(store, clusters, permissions, settings.jobs, clock), reconciler, clock)
 
 
 Story = Callable[[Life, MortalEngine], Awaitable[JobDescription]]
