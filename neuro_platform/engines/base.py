@@ -54,6 +54,15 @@ class Files:
         return self.folder / "log.idx"
 
     @property
+    def times(self) -> Path:
+        """When the log had grown to which size: records of ``!QQ``, milliseconds since the epoch and size, in order.
+
+        Written about each second while the log grows, and before the exit record. A byte's time is that of the first
+        record beyond it; where records are missing, the log's own last change has to do.
+        """
+        return self.folder / "log.times"
+
+    @property
     def exit(self) -> Path:
         """The exit record, JSON: ``{"exit_code", "signal", "reason", "description", "started_at", "finished_at"}``.
 

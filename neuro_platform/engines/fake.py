@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound
 from neuro_sdk.wire.frames import Frame, Kind
 
 _RECORD = struct.Struct(records.INDEX_RECORD)
+_TIME_RECORD = struct.Struct(records.TIME_RECORD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +89,9 @@ class FakeEngine:
         """Say what second commands do that are started from now on."""
         self._exec_program = Program(output=output, stderr=stderr, exit_code=exit_code, hold=hold, echo=echo)
 
-    def write(self, task_id: str, data: bytes, *, stderr: bool = False) -> None:
-        """Let a running task write."""
-        self._task(task_id).write(data, stderr=stderr)
+    def write(self, task_id: str, data: bytes, *, stderr: bool = False, at: datetime | None = None) -> None:
+        """Let a running task write, now or, by its time index, at another time."""
+        self._task(task_id).write(data, stderr=stderr, at=at)
 
     def finish(self, task_id: str, code: int = 0, *, signal: int | None = None) -> None:
         """Let a running task end."""
@@ -289,15 +291,18 @@ class _Running:
         elif not (program.hold or program.echo):
             self.finish(program.exit_code, None)
 
-    def write(self, data: bytes, *, stderr: bool = False) -> None:
+    def write(self, data: bytes, *, stderr: bool = False, at: datetime | None = None) -> None:
         if not data:
             return
+        moment = time.time_ns() // 1_000_000 if at is None else round(at.timestamp() * 1000)
         with self.task.files.log.open("ab") as log:
             log.write(data)
             end = log.tell()
         if self.task.stdin and not self.task.tty:
             with self.task.files.index.open("ab") as index:
                 index.write(_RECORD.pack(end, 2 if stderr else 1))
+        with self.task.files.times.open("ab") as times:
+            times.write(_TIME_RECORD.pack(moment, end))
         self._tell()
 
     def finish(self, code: int, signal: int | None) -> None:

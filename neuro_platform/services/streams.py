@@ -8,17 +8,22 @@ import os
 import struct
 import sys
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neuro_platform.engines.base import Files, Handle
+from neuro_platform.services import excerpts
+from neuro_platform.services.excerpts import SETTLED, Bounds, Excerpt, Part, Times, Written, milliseconds
+from neuro_platform.services.jobs import utc_now
 from neuro_sdk.errors import IllegalArgumentError, NeuroError, ServerNotAvailable
 from neuro_sdk.wire.codec import encode
-from neuro_sdk.wire.frames import CHUNK, Frame, Kind, prepare_memory
+from neuro_sdk.wire.frames import CHUNK, MOMENT, Frame, Kind, prepare_memory
 from neuro_sdk.wire.jobs import JobDescription
+from neuro_sdk.wire.stamps import Stamper
 from neuro_sdk.wire.streams import Exit
 from neuro_sdk.wire.users import Action
 
@@ -30,6 +35,7 @@ HEARTBEAT: Final = 5.0  # seconds; a follower says at least this often that it i
 
 _ACTIVE: Final = 0.02  # between two looks at a log that grows
 _IDLE: Final = 0.5  # and at one that does not
+_UNSETTLED: Final = 0.1  # and at one whose time index must still be written
 _GAP: Final = 0.002  # however often the engine calls: a program that writes byte by byte must not cost a look for each
 _LONGEST: Final = 4 * 1024 * 1024  # bytes of a stretch; between two of them others get their turn
 _RECORD: Final = struct.Struct("!QB")  # of ``Files.index``
@@ -38,25 +44,34 @@ _RECORD: Final = struct.Struct("!QB")  # of ``Files.index``
 class Streams:
     """The output of jobs, from any offset to the end."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, clock: Callable[[], datetime] = utc_now) -> None:
         self._jobs = jobs
+        self.now = clock
         self._watches: dict[str, _Watch] = {}
         self._cut = asyncio.Event()
         prepare_memory()
 
     @asynccontextmanager
     async def open(
-        self, user: User, job_id: str, *, offset: int | None = 0, follow: bool = True
+        self,
+        user: User,
+        job_id: str,
+        *,
+        offset: int | None = 0,
+        follow: bool = True,
+        excerpt: Excerpt = Excerpt(),  # noqa: B008 - frozen
     ) -> AsyncIterator[Follower]:
         """Get ready to send a job's output from ``offset`` on (``None``: what comes from now on).
 
-        Without ``follow`` only what there is now. Raises ResourceNotFound, and IllegalArgumentError for an offset that
-        has not been reached.
+        Without ``follow`` only what there is now. Of ``excerpt`` only that; what it, and ``offset``, say of the
+        beginning holds together: the latest counts. Raises ResourceNotFound, and IllegalArgumentError for an offset
+        that has not been reached and for a span of time that ends before it begins.
         """
         placed = await self._jobs.placed(user, job_id, Action.READ)
+        bounds = excerpt.bounds(self.now())
         seen = _look(placed, ended=False, before=None)
         if not follow or seen.whole:
-            follower = Follower(self, seen, offset, watch=None)
+            follower = await Follower.at(self, seen, offset, excerpt, bounds, watch=None)
             try:
                 yield follower
             finally:
@@ -64,7 +79,7 @@ class Streams:
             return
         async with self._watching(placed) as watch:
             watch.look()  # what an older watch saw last may be behind what a client has already
-            follower = Follower(self, watch.seen, offset, watch=watch)
+            follower = await Follower.at(self, watch.seen, offset, excerpt, bounds, watch=watch)
             try:
                 yield follower
             finally:
@@ -118,18 +133,60 @@ class Stretch(NamedTuple):
 class Follower:
     """One reader of a job's output; iterate over it once.
 
-    Gives batches of ``STDOUT`` and ``STDERR`` frames, an empty batch when nothing came for a while, and last a batch
-    with one ``EXIT``. Without that last one the stream was cut.
+    Gives batches of ``STDOUT`` and ``STDERR`` frames, where times are asked for ``TIME`` among them, an empty batch
+    when nothing came for a while, and last a batch with one ``EXIT``. Without that last one the stream was cut.
     """
 
-    def __init__(self, streams: Streams, seen: _Seen, offset: int | None, *, watch: _Watch | None) -> None:
-        if offset is not None and not 0 <= offset <= seen.size:
-            raise IllegalArgumentError(f"The output of {seen.job.id} has {seen.size} bytes: cannot begin at {offset}")
+    def __init__(
+        self,
+        streams: Streams,
+        seen: _Seen,
+        start: int,
+        end: int | None,
+        until: datetime | None,
+        excerpt: Excerpt,
+        watch: _Watch | None,
+    ) -> None:
+        self.ended = False  # whether the end has been given
         self._streams = streams
         self._seen = seen
-        self._at = seen.size if offset is None else offset
+        self._at = start
+        self._end = end if excerpt.head != 0 else start  # where the excerpt ends, once that is known
+        self._until = until
+        self._lines = excerpt.head  # how many are still to be sent
+        self._times = excerpt.times
+        self._told: int | None = None  # the last moment that was
+        self._held: float | None = None  # since when output waits for its time to be on record
         self._reader = _Reader()
         self._watch = watch
+
+    @classmethod
+    async def at(
+        cls,
+        streams: Streams,
+        seen: _Seen,
+        offset: int | None,
+        excerpt: Excerpt,
+        bounds: Bounds,
+        *,
+        watch: _Watch | None,
+    ) -> Follower:
+        """A follower at the place where an excerpt begins."""
+        if offset is not None and not 0 <= offset <= seen.size:
+            raise IllegalArgumentError(f"The output of {seen.job.id} has {seen.size} bytes: cannot begin at {offset}")
+        start, end, until = seen.size if offset is None else offset, None, bounds.until
+        if not excerpt.is_all:
+            late = 0.0 if until is None else (streams.now() - until).total_seconds()
+            if watch is None and late < 0:
+                until = None  # it ends before that
+            settled = until is not None and (watch is None or late >= SETTLED)
+            start, end = await asyncio.to_thread(_span, seen, start, excerpt.tail, bounds, until=settled)
+        return cls(streams, seen, start, end, until, excerpt, watch)
+
+    @property
+    def job_id(self) -> str:
+        """Whose output it is."""
+        return self._seen.job.id
 
     @property
     def offset(self) -> int:
@@ -139,25 +196,37 @@ class Follower:
     async def __aiter__(self) -> AsyncIterator[Sequence[Frame]]:
         yield ()  # at once: tells the client that it got through
         while not self._streams.closing:
-            if self._at < self._seen.size:
-                frames = await self._reader.read(self._seen, self._at)
-                self._at = frames[-1].offset + len(frames[-1].data)
-                yield frames
-            elif self._watch is None or self._seen.whole:
+            if await self._is_at_end():
+                self.ended = True
                 yield (Frame(Kind.EXIT, self._at, encode(_outcome(self._seen.job))),)
                 return
-            else:
-                before, self._seen = self._seen, await self._watch.wait(self._seen, HEARTBEAT)
-                if self._seen.size < self._at:
-                    raise ServerNotAvailable("The log has been cut short")
-                if before is self._seen:
-                    yield ()
+            if frames := await self._read():
+                yield frames
+            elif await self._wait():
+                yield ()
+
+    async def text(self) -> AsyncIterator[bytes]:
+        """The same for clients that know no frames: bytes, with times in front of the lines if they are asked for.
+
+        Empty when nothing came for a while. ``ended`` says afterwards whether this was the end.
+        """
+        stamper = Stamper()
+        async for frames in self:
+            yield b"".join([stamper.text(frame) for frame in frames])
 
     def take(self) -> Stretch | None:
         """Pass over what comes next, if it is a stretch that the caller can send without waiting for a disk."""
-        if self._streams.closing or self._seen.size - self._at < CHUNK:
+        if self._streams.closing or self._lines is not None or self._is_unsettled():
             return None
-        stretch = self._reader.find(self._seen, self._at)
+        limit = self._limit()
+        if self._times and self._at < limit:
+            written = self._written()
+            if written is None or written.moment != self._told:
+                return None
+            limit = min(limit, written.end)
+        if limit - self._at < CHUNK:
+            return None
+        stretch = self._reader.find(self._seen, self._at, limit)
         if stretch is not None:
             self._at += stretch.size
         return stretch
@@ -166,6 +235,96 @@ class Follower:
         """Let go of the files."""
         self._reader.close()
 
+    async def _is_at_end(self) -> bool:
+        seen = self._seen
+        if self._until is not None and self._end is None:
+            late = (self._streams.now() - self._until).total_seconds()
+            if late >= SETTLED or (seen.whole and late >= 0):
+                self._end = await asyncio.to_thread(excerpts.until, seen.parts, self._until, over=seen.over)
+        if self._end is not None and self._at >= self._end:
+            return True
+        return self._at >= seen.size and (self._watch is None or seen.whole)
+
+    async def _read(self) -> Sequence[Frame]:
+        """Some of what comes next; nothing when there is nothing yet, or its time is not on record yet."""
+        limit = self._limit()
+        if self._at >= limit or self._is_unsettled():
+            return ()
+        frames: list[Frame] = []
+        if self._times:
+            written = self._written()
+            if written is None:
+                return ()
+            if written.moment != self._told:
+                self._told = written.moment
+                frames.append(Frame(Kind.TIME, self._at, MOMENT.pack(written.moment)))
+            limit = min(limit, written.end)
+        frames += self._counted(await self._reader.read(self._seen, self._at, limit))
+        self._at = frames[-1].offset + len(frames[-1].data)
+        return frames
+
+    async def _wait(self) -> bool:
+        """Wait for news; whether it is time for a sign of life."""
+        seconds = HEARTBEAT
+        if self._at < self._seen.size:
+            seconds = _UNSETTLED
+        elif self._until is not None:
+            late = (self._streams.now() - self._until).total_seconds()
+            seconds = min(HEARTBEAT, max(_UNSETTLED, SETTLED - late))
+        if self._watch is None:  # without one, there is nothing to wait for
+            return False
+        before, self._seen = self._seen, await self._watch.wait(self._seen, seconds)
+        if self._seen.size < self._at:
+            raise ServerNotAvailable("The log has been cut short")
+        return before is self._seen and seconds >= HEARTBEAT
+
+    def _limit(self) -> int:
+        """Up to where there is something to send."""
+        return self._seen.size if self._end is None else min(self._seen.size, self._end)
+
+    def _is_unsettled(self) -> bool:
+        """Whether the last output that counts has been written, but its time is not on record for sure."""
+        return self._until is not None and self._end is None and self._streams.now() > self._until
+
+    def _written(self) -> Written | None:
+        """When the next byte was written, and how far that goes in all of the output; ``None``: to be seen soon."""
+        written = self._reader.written(self._seen, self._at)
+        if written is not None:
+            self._held = None
+            return written
+        now = asyncio.get_running_loop().time()
+        self._held = self._held or now
+        if self._watch is not None and now - self._held < SETTLED:
+            return None
+        return Written(milliseconds(self._streams.now()), self._seen.size)  # a supervisor that keeps no times
+
+    def _counted(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """What of it belongs to the lines that are still to be sent."""
+        if self._lines is None:
+            return frames
+        kept: list[Frame] = []
+        for frame in frames:
+            lines = frame.data.count(b"\n")
+            if lines >= self._lines:
+                data = frame.data[: excerpts.cut(frame.data, self._lines)]
+                self._lines, self._end = 0, frame.offset + len(data)
+                return [*kept, Frame(frame.kind, frame.offset, data)]
+            self._lines -= lines
+            kept.append(frame)
+        return kept
+
+
+def _span(seen: _Seen, start: int, tail: int | None, bounds: Bounds, *, until: bool) -> tuple[int, int | None]:
+    """Where an excerpt begins, and with ``until`` where by its times it ends; reads files."""
+    end = None
+    if until and bounds.until is not None:
+        end = excerpts.until(seen.parts, bounds.until, over=seen.over)
+    if bounds.since is not None:
+        start = max(start, excerpts.since(seen.parts, bounds.since, over=seen.over))
+    if tail is not None:
+        start = max(start, excerpts.tail(seen.parts, seen.size if end is None else end, tail))
+    return start, end
+
 
 def _outcome(job: JobDescription) -> Exit:
     history = job.history
@@ -173,54 +332,46 @@ def _outcome(job: JobDescription) -> Exit:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The output of one attempt: where it begins in the numbering, how much there is."""
-
-    files: Files
-    start: int
-    size: int
-
-
-@dataclass(frozen=True)
 class _Seen:
     """A job's output at one moment."""
 
     job: JobDescription
-    parts: tuple[_Part, ...]
-    whole: bool  # the job is stored as finished and its output will not grow any more
+    parts: tuple[Part, ...]
+    over: bool  # the present attempt will not write any more
+    whole: bool  # nor will there be another: the job is stored as finished
 
     @property
     def size(self) -> int:
-        return self.parts[-1].start + self.parts[-1].size if self.parts else 0
+        return self.parts[-1].end if self.parts else 0
 
 
 def _look(placed: Placed, *, ended: bool, before: _Seen | None) -> _Seen:
     files = placed.files
     if files is None:
-        return _Seen(placed.job, (), placed.job.status.is_finished)
+        return _Seen(placed.job, (), True, placed.job.status.is_finished)
     # in this order: a log that has its exit record does not grow between the two questions
     final = ended or placed.handle is None or files.exit.exists()
     if before is not None and before.parts and before.parts[-1].files == files:
         parts = before.parts[:-1]
     else:
         parts = _earlier(files)
-    start = parts[-1].start + parts[-1].size if parts else 0
-    part = _Part(files, start, _size(files.log))
-    return _Seen(placed.job, (*parts, part), placed.job.status.is_finished and final)
+    start = parts[-1].end if parts else 0
+    part = Part(files, start, _size(files.log))
+    return _Seen(placed.job, (*parts, part), final, placed.job.status.is_finished and final)
 
 
-def _earlier(files: Files) -> tuple[_Part, ...]:
+def _earlier(files: Files) -> tuple[Part, ...]:
     """The attempts before: their folders lie beside this one, each named by its number."""
     if not files.folder.name.isdecimal():
         return ()
     present = int(files.folder.name)
     with suppress(FileNotFoundError):
         numbers = [int(folder.name) for folder in files.folder.parent.iterdir() if folder.name.isdecimal()]
-        parts: list[_Part] = []
+        parts: list[Part] = []
         start = 0
         for number in sorted(number for number in numbers if number < present):
             earlier = Files(files.folder.parent / str(number))
-            parts.append(_Part(earlier, start, _size(earlier.log)))
+            parts.append(Part(earlier, start, _size(earlier.log)))
             start += parts[-1].size
         return tuple(parts)
     return ()
@@ -335,12 +486,13 @@ class _Reader:
         self._files: Files | None = None
         self._log = -1
         self._index: _Index | None = None
+        self._times: Times | None = None
 
-    async def read(self, seen: _Seen, at: int) -> Sequence[Frame]:
-        """Some of what there is from ``at`` on: at least a byte."""
+    async def read(self, seen: _Seen, at: int, limit: int) -> Sequence[Frame]:
+        """Some of what there is from ``at`` on, up to ``limit``: at least a byte."""
         part = self._go_to(seen, at)
         first = at - part.start
-        size = min(CHUNK, part.size - first)
+        size = min(CHUNK, part.size - first, limit - at)
         if _in_memory(self._log, first) and _in_memory(self._log, first + size - 1):
             data = os.pread(self._log, size, first)
         else:  # a disk may be slow, and nobody else shall wait for it
@@ -352,13 +504,21 @@ class _Reader:
             for kind, begin, end in self._kinds(part.files, first, first + len(data))
         ]
 
-    def find(self, seen: _Seen, at: int) -> Stretch | None:
+    def written(self, seen: _Seen, at: int) -> Written | None:
+        """When the byte ``at`` was written, and up to which byte that holds; ``None`` when it is not on record yet."""
+        part = self._go_to(seen, at)
+        if self._times is None:
+            self._times = Times(part.files)
+        found = self._times.of(at - part.start, part.size, over=seen.over or part is not seen.parts[-1])
+        return None if found is None else Written(found.moment, part.start + min(found.end, part.size))
+
+    def find(self, seen: _Seen, at: int, limit: int) -> Stretch | None:
         """A stretch from ``at`` on, if there is a long one of standard output alone, and in memory."""
         part = self._go_to(seen, at)
         if self._has_index(part.files):
             return None
         first = at - part.start
-        last = end = min(first + _LONGEST, part.size)
+        last = end = min(first + _LONGEST, part.size, limit - part.start)
         for place in range(first, last, CHUNK):
             if not _in_memory(self._log, min(place + CHUNK, last) - 1):
                 end = place
@@ -372,9 +532,11 @@ class _Reader:
             os.close(self._log)
         if self._index is not None:
             self._index.close()
-        self._files, self._log, self._index = None, -1, None
+        if self._times is not None:
+            self._times.close()
+        self._files, self._log, self._index, self._times = None, -1, None, None
 
-    def _go_to(self, seen: _Seen, at: int) -> _Part:
+    def _go_to(self, seen: _Seen, at: int) -> Part:
         part = next(part for part in seen.parts if part.start <= at < part.start + part.size)
         if self._files != part.files:
             self.close()

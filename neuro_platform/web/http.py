@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import web
@@ -72,6 +73,18 @@ def number(request: web.Request, name: str, default: int | None = None) -> int |
     if not (value.isascii() and value.isdigit() and len(value) < 19):
         raise IllegalArgumentError(f"The query parameter {name!r} must be a whole number, 0 or more")
     return int(value)
+
+
+def time(request: web.Request, name: str) -> datetime | None:
+    """A time of the query, aware; one without a zone is UTC."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise IllegalArgumentError(f"The query parameter {name!r} must be an ISO 8601 time") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def is_websocket(request: web.Request) -> bool:

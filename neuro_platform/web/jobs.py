@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 
 from aiohttp import web
 
 from neuro_platform.services.jobs import Filter
 from neuro_platform.web.errors import incident
 from neuro_platform.web.generations import submission
-from neuro_platform.web.http import API, answer, flag, read, read_json, user_of
+from neuro_platform.web.http import API, answer, flag, read, read_json, time, user_of
 from neuro_platform.web.keys import jobs_key
 from neuro_sdk.errors import IllegalArgumentError, NeuroError
 from neuro_sdk.wire.codec import Model, encode
@@ -93,8 +92,8 @@ def _filter(request: web.Request) -> Filter:
         owners=query.getall("owner", []),
         tags=query.getall("tag", []),
         clusters=query.getall("cluster_name", []),
-        since=_time(request, "since"),
-        until=_time(request, "until"),
+        since=time(request, "since"),
+        until=time(request, "until"),
         reverse=flag(request, "reverse"),
         limit=_limit(query.get("limit")),
     )
@@ -106,17 +105,6 @@ def _status(text: str) -> JobStatus:
         known = ", ".join(sorted(JobStatus.items()))
         raise IllegalArgumentError(f"There is no job status {text!r}; there is {known}")
     return status
-
-
-def _time(request: web.Request, name: str) -> datetime | None:
-    text = request.query.get(name)
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise IllegalArgumentError(f"The query parameter {name!r} must be an ISO 8601 time") from None
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def _limit(text: str | None) -> int | None:

@@ -8,14 +8,16 @@ import shlex
 import signal
 import uuid
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Final, cast
 
 from aiohttp import HttpVersion11, web
 
 from neuro_platform.engines.base import Channel, Command, Handle, Interactive
+from neuro_platform.services.excerpts import Excerpt
 from neuro_platform.services.jobs import Placed
 from neuro_platform.services.streams import Follower, Stretch
-from neuro_platform.web.http import API, answer, flag, number, read, user_of
+from neuro_platform.web.http import API, answer, flag, number, read, time, user_of
 from neuro_platform.web.keys import jobs_key, streams_key
 from neuro_platform.web.relay import (
     OUTPUT,
@@ -38,7 +40,7 @@ from neuro_sdk.errors import (
     ServerNotAvailable,
 )
 from neuro_sdk.wire.codec import decode
-from neuro_sdk.wire.frames import CONTENT_TYPE, HEADER, Frame, Kind, pack
+from neuro_sdk.wire.frames import CONTENT_TYPE, HEADER, JOB_HEADER, Frame, Kind, pack
 from neuro_sdk.wire.jobs import ExecInspect, JobRestartPolicy
 from neuro_sdk.wire.streams import ExecCreated, ExecOrder, Size
 from neuro_sdk.wire.users import Action
@@ -47,6 +49,7 @@ routes = web.RouteTableDef()
 
 _JOB: Final = API + "/monitoring/{job}"
 _EXEC_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_AGE: Final = re.compile(r"-[0-9]{1,9}(\.[0-9]{1,9})?")
 _NO_INPUT: Final = "-n"  # ends the id of a v1 command that was prepared without input; ids are opaque to v1 clients
 
 
@@ -57,25 +60,36 @@ async def cut_streams(app: web.Application) -> None:
 
 @routes.get(_JOB + "/log", allow_head=False)
 async def log(request: web.Request) -> web.StreamResponse:
-    """The job's output (6.1), as it is or in frames, from an offset."""
+    """The job's output (6.1), as it is or in frames; all of it, or a part by lines or by time."""
+    streams = request.app[streams_key]
     framed = CONTENT_TYPE in request.headers.get("Accept", "")
-    offset = number(request, "offset", 0) if framed else 0
-    follow = flag(request, "follow", True) if framed else True
-    async with request.app[streams_key].open(
-        user_of(request), request.match_info["job"], offset=offset, follow=follow
+    excerpt = _excerpt(request)
+    if framed and isinstance(excerpt.since, datetime) and excerpt.since > (now := streams.now()):
+        raise IllegalArgumentError(
+            f"'since' is in the future: it is {now.isoformat(timespec='seconds')} by this platform's clock"
+        )
+    async with streams.open(
+        user_of(request),
+        request.match_info["job"],
+        offset=number(request, "offset", 0),
+        follow=flag(request, "follow", True),
+        excerpt=excerpt,
     ) as follower:
         response = web.StreamResponse(
             headers={
                 "Content-Type": CONTENT_TYPE if framed else "text/plain; charset=utf-8",
                 "Cache-Control": "no-store",
                 "X-Accel-Buffering": "no",  # a proxy must not hold lines back
+                JOB_HEADER: follower.job_id,
             }
         )
         if request.version >= HttpVersion11:
             response.enable_chunked_encoding()
         await response.prepare(request)
+        write = _write_frames if framed else _write_text
         with suppress(ConnectionError):  # the client went away, which is its right
-            if await _write_log(request, response, follower, framed):
+            await write(request, response, follower)
+            if follower.ended:
                 await response.write_eof()
             elif request.transport is not None:
                 request.transport.abort()  # an orderly end of the body would be taken for the end of the log
@@ -202,24 +216,47 @@ async def capacity(request: web.Request) -> web.Response:
     return answer(await request.app[jobs_key].capacity())
 
 
-async def _write_log(request: web.Request, response: web.StreamResponse, follower: Follower, framed: bool) -> bool:
-    """Write until the end, and say whether it came."""
+def _excerpt(request: web.Request) -> Excerpt:
+    return Excerpt(
+        tail=number(request, "tail"),
+        head=number(request, "head"),
+        since=_moment(request, "since"),
+        until=_moment(request, "until"),
+        times=flag(request, "timestamps"),
+    )
+
+
+def _moment(request: web.Request, name: str) -> datetime | timedelta | None:
+    """A time, or ``-SECONDS``: so long ago by our clock, whatever the client's says."""
+    text = request.query.get(name, "")
+    if not _AGE.fullmatch(text):
+        return time(request, name)
+    return timedelta(seconds=float(text[1:]))
+
+
+async def _write_text(request: web.Request, response: web.StreamResponse, follower: Follower) -> None:
+    async for data in follower.text():
+        if data:
+            await response.write(data)
+        if _is_gone(request):
+            return
+
+
+async def _write_frames(request: web.Request, response: web.StreamResponse, follower: Follower) -> None:
     async for frames in follower:
         for frame in frames:
-            if framed:
-                await response.write(pack(*frame))
-            elif frame.kind != Kind.EXIT:
-                await response.write(frame.data)
-        if frames and frames[-1].kind == Kind.EXIT:
-            return True
-        if not frames and framed:
+            await response.write(pack(*frame))
+        if not frames:
             await response.write(pack(Kind.PING, follower.offset))
-        while framed and (transport := _plain_transport(request)) is not None and (stretch := follower.take()):
+        while (transport := _plain_transport(request)) is not None and (stretch := follower.take()):
             if not await _send_file(transport, stretch, chunked=bool(response.chunked)):
-                return False
-        if request.transport is None or request.transport.is_closing():
-            return False
-    return False
+                return
+        if _is_gone(request):
+            return
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _plain_transport(request: web.Request) -> asyncio.WriteTransport | None:

@@ -25,8 +25,12 @@ from typing import Final, NamedTuple
 CONTENT_TYPE: Final = "application/vnd.neuro.frames"
 SUBPROTOCOL: Final = "v1.frames.neuro"
 FEATURE: Final = "frames-1"  # in the ``features`` of ``/config``: this server has all of the above
+LOGS_FEATURE: Final = "logs-1"  # and this: parts of logs, and ``TIME``
+
+JOB_HEADER: Final = "X-Job-Id"  # of an answer with a log: which job's it is, when it was asked for by name
 
 HEADER: Final = struct.Struct("!BQI")
+MOMENT: Final = struct.Struct("!Q")  # the payload of ``TIME``: milliseconds since the epoch
 CHUNK: Final = 256 * 1024  # payload bytes per frame, at most; well under aiohttp's 4 MiB message limit
 
 WINDOW: Final = 1024 * 1024  # bytes of input that may be on their way without an acknowledgement; then the sender waits
@@ -43,6 +47,7 @@ class Kind(enum.IntEnum):
     EOF = 5  # to the program: no more input after ``offset``
     ACK = 6  # to the client: input up to ``offset`` has arrived. To the supervisor: output up to it is safe
     PING = 7  # nothing; says that the connection lives, or that the log has grown
+    TIME = 8  # when the output from ``offset`` on was written, up to the next such frame
 
 
 class Frame(NamedTuple):

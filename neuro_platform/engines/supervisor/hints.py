@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 
-from neuro_platform.engines.supervisor import system
-from neuro_platform.engines.supervisor.loop import READ, Loop
+from neuro_platform.engines.supervisor.growth import Growth
+from neuro_platform.engines.supervisor.loop import Loop
 from neuro_platform.engines.supervisor.server import Connection
 from neuro_sdk.wire.frames import Frame, Kind
 
@@ -17,17 +16,16 @@ _GLANCE = 0.05  # seconds between looks at the log where the system does not tel
 class Hints:
     """The clients that watch one task."""
 
-    def __init__(self, loop: Loop, log: str, *, direct: bool) -> None:
-        """``direct``: the program writes to the log by itself, so that we have to learn of it from the system."""
+    def __init__(self, loop: Loop, growth: Growth | None) -> None:
+        """``growth`` tells of writes that :meth:`grown` is not called for, of a program that has the log itself."""
         self._loop = loop
-        self._log = log
-        self._direct = direct
+        self._growth = growth
         self._watchers: set[Connection] = set()
         self._over = False
         self._due = False  # a hint is on its way
+        self._listening = False
         self._told_at = 0.0
-        self._growth: int | None = None
-        self._size = 0
+        self._size = 0  # of the log, by the last hint
 
     def join(self, client: Connection) -> None:
         """Tell a client from now on."""
@@ -36,8 +34,8 @@ class Hints:
             return
         client.at_close.append(lambda: self._watchers.discard(client))
         self._watchers.add(client)
-        if self._direct and len(self._watchers) == 1 and not self._due:
-            self._await_growth()
+        if not self._due:
+            self._listen()
 
     def grown(self) -> None:
         """The log has grown."""
@@ -55,32 +53,17 @@ class Hints:
     def _tell(self) -> None:
         self._due = False
         self._told_at = time.monotonic()
+        self._size = 0 if self._growth is None else self._growth.size
         for watcher in list(self._watchers):
             if watcher.idle:  # one hint that was not read yet is as good as many
                 watcher.send(Frame(Kind.PING, 0, b""))
-        if self._direct and self._watchers and not self._over:
-            self._await_growth()
+        self._listen()
 
-    def _await_growth(self) -> None:
-        if self._growth is None:
-            self._growth = system.watch_writes(self._log)
-        if self._growth is None:
-            self._due = True
-            self._loop.later(_GLANCE, self._glance)
-        else:
-            self._loop.watch(self._growth, READ, self._written)
+    def _listen(self) -> None:
+        if self._growth is not None and self._watchers and not self._over and not self._listening:
+            self._listening = True
+            self._growth.once(self._heard, self._size, _GLANCE)
 
-    def _written(self, _events: int) -> None:
-        if self._growth is not None:
-            os.read(self._growth, 4096)
-            self._loop.watch(self._growth, 0, self._written)  # a program may write a million times a second
+    def _heard(self) -> None:
+        self._listening = False
         self.grown()
-
-    def _glance(self) -> None:
-        self._due = False
-        size = os.stat(self._log).st_size
-        if size != self._size:
-            self._size = size
-            self.grown()
-        elif self._watchers and not self._over:
-            self._await_growth()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 
 INDEX_RECORD = "!QB"  # end offset in the log, stream (1 standard output, 2 standard error)
+TIME_RECORD = "!QQ"  # milliseconds since the epoch, size of the log by then
 
 
 def now() -> str:

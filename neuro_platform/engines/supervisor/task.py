@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from neuro_platform.engines.supervisor import child, records, system
+from neuro_platform.engines.supervisor.growth import Growth
 from neuro_platform.engines.supervisor.hints import Hints
 from neuro_platform.engines.supervisor.input import Input
 from neuro_platform.engines.supervisor.loop import READ, Loop
@@ -17,6 +18,7 @@ from neuro_platform.engines.supervisor.output import Log, Reader, append_to
 from neuro_platform.engines.supervisor.server import Answer, Connection, Refused, Server
 from neuro_platform.engines.supervisor.session import Session, environment, words
 from neuro_platform.engines.supervisor.streams import size_of
+from neuro_platform.engines.supervisor.times import Times
 from neuro_sdk.wire.frames import Frame, Kind
 
 _HOUSEKEEPING = 30.0
@@ -44,7 +46,9 @@ class Supervisor:
         self._terminal: child.Terminal | None = None
         self._input = Input(self._loop, None)
         direct = not (task.get("tty") or task.get("stdin"))
-        self._hints = Hints(self._loop, self._path("log"), direct=direct)
+        self._growth = Growth(self._loop, self._path("log")) if direct else None
+        self._hints = Hints(self._loop, self._growth)
+        self._times: Times | None = None
         self._pid = 0
         self._status: int | None = None  # of the program, as the system gives it
         self._refusal: str | None = None  # why the program could not be started; "" when it was
@@ -75,13 +79,13 @@ class Supervisor:
     def _start(self) -> None:
         log, tty = self._path("log"), bool(self._task.get("tty"))
         if tty:
-            self._log = through = Log(self._loop, log, None, grown=self._hints.grown)
+            self._log = through = Log(self._loop, log, None, grown=self._grown)
             self._terminal = child.Terminal(80, 24)
             streams = self._terminal.streams()
             self._input = Input(self._loop, os.dup(self._terminal.ours), tty=True)
             self._read(through, os.dup(self._terminal.ours), Kind.STDOUT)
         elif self._task.get("stdin"):
-            self._log = through = Log(self._loop, log, self._path("log.idx"), grown=self._hints.grown)
+            self._log = through = Log(self._loop, log, self._path("log.idx"), grown=self._grown)
             (stdin, feed), (out, stdout), (err, stderr) = os.pipe(), os.pipe(), os.pipe()
             streams = stdin, stdout, stderr
             self._input = Input(self._loop, feed)
@@ -91,6 +95,7 @@ class Supervisor:
             direct = append_to(log)
             nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             streams = nothing, direct, direct
+        self._times = Times(self._loop, log, self._path("log.times"), self._growth)
         started = child.fork(self._program, *streams, tty=tty)
         for fd in set(streams):
             os.close(fd)
@@ -114,6 +119,12 @@ class Supervisor:
         }
         records.write(self._path("started"), record, durable=False)
         os.unlink(self._path("task"))  # it has the user's secrets
+
+    def _grown(self) -> None:
+        """Output has passed through us; its time goes first, for who is told of it may ask for that."""
+        if self._times is not None:
+            self._times.grown()
+        self._hints.grown()
 
     def _read(self, log: Log, fd: int, kind: Kind) -> None:
         reader = Reader(self._loop, fd, take=lambda data: log.add(kind, data), room=log.room, ended=self._finish)
@@ -237,6 +248,8 @@ class Supervisor:
             return
         if self._log is not None and not self._log.room():
             return
+        if self._times is not None:
+            self._times.end()
         try:
             records.write(self._path("exit"), self._exit_record(self._status or 0))
         except OSError:  # as long as it is not on record, the task has not ended

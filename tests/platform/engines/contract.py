@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -220,6 +221,18 @@ class Contract:
         record = json.loads(files(handle).exit.read_bytes())
         assert sorted(record) == ["description", "exit_code", "finished_at", "reason", "signal", "started_at"]
         assert (record["exit_code"], record["signal"], record["reason"]) == (7, None, "Error")
+
+    @pytest.mark.parametrize("stdin", [False, True])
+    async def test_the_time_index_covers_the_log_before_the_exit_record_is_there(self, rig: Rig, stdin: bool) -> None:
+        before = time.time() - 0.001
+        task = rig.task(Does(output=bytes(range(256)) * 2000, stderr=b"err\n"), stdin=stdin)
+        await rig.engine.start(task)
+        await until(task.files.exit.exists)
+
+        records = list(struct.iter_unpack("!QQ", task.files.times.read_bytes()))
+        assert records == sorted(records)
+        assert records[-1][1] == task.files.log.stat().st_size
+        assert all(before <= moment / 1000 <= time.time() for moment, _ in records)
 
     @pytest.mark.parametrize("stdin", [False, True])
     async def test_once_the_exit_record_is_there_the_log_is_whole(self, rig: Rig, stdin: bool) -> None:

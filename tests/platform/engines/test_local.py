@@ -11,8 +11,10 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -333,6 +335,11 @@ async def test_half_a_task_does_not_stay_on_a_full_disk(rig: LocalRig, monkeypat
 # Output
 
 
+def _times(task: Task) -> list[tuple[int, int]]:
+    """The time index: milliseconds and sizes."""
+    return list(struct.iter_unpack("!QQ", task.files.times.read_bytes()))
+
+
 @pytest.mark.parametrize(("stdin", "tty"), [(False, False), (True, False), (False, True)])
 async def test_much_output_arrives_whole(rig: LocalRig, stdin: bool, tty: bool) -> None:
     program = "import sys; b = bytes(range(256)) * 4096\nfor _ in range(50): sys.stdout.buffer.write(b)"
@@ -348,6 +355,30 @@ async def test_last_words_at_a_terminal_are_not_lost(rig: LocalRig) -> None:
     handle, _, _ = await run(rig, rig.run("sh", "-c", "seq 20000; exit 1", tty=True))
 
     assert read_log(handle) == b"".join(b"%d\r\n" % number for number in range(1, 20001))
+
+
+@pytest.mark.parametrize(("stdin", "tty"), [(False, False), (True, False), (False, True)])
+async def test_when_output_was_written_is_on_record_while_it_is(rig: LocalRig, stdin: bool, tty: bool) -> None:
+    program = "import time\nfor _ in range(3): print(time.time(), flush=True); time.sleep(1.5)\ntime.sleep(600)"
+    task = rig.run(sys.executable, "-c", program, stdin=stdin, tty=tty)
+    handle = await rig.engine.start(task)
+
+    await until(lambda: read_log(handle).count(b"\n") == 3 and _times(task)[-1][1] == len(read_log(handle)))
+
+    written = [float(line) for line in read_log(handle).split()]
+    for (moment, _), seconds in zip(_times(task), written, strict=True):  # a record for each, as they come seldom
+        assert -0.001 <= moment / 1000 - seconds < 5
+
+
+async def test_a_program_that_writes_all_the_time_has_a_record_a_second(rig: LocalRig) -> None:
+    began = time.monotonic()
+    task = rig.run("sh", "-c", "while :; do echo line; done & sleep 2.5; kill $!")
+    handle = await rig.engine.start(task)
+    await rig.end(handle)
+    seconds = time.monotonic() - began
+
+    assert 3 <= len(_times(task)) <= seconds + 2
+    assert _times(task)[-1][1] == len(read_log(handle))
 
 
 async def test_errors_and_output_in_turn_are_told_apart(rig: LocalRig) -> None:
@@ -458,7 +489,7 @@ async def test_nothing_stays_of_an_ended_task_but_its_files(rig: LocalRig) -> No
     await rig.engine.forget(handle)
 
     assert not Path(handle["socket"]).exists()
-    assert sorted(path.name for path in folder.iterdir()) == ["exit", "lock", "log", "started"]
+    assert sorted(path.name for path in folder.iterdir()) == ["exit", "lock", "log", "log.times", "started"]
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
 
 

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,10 +21,12 @@ from neuro_platform.engines import _reports
 from neuro_platform.engines.base import Files, State
 from neuro_platform.engines.supervisor import records, system
 from neuro_platform.engines.supervisor.child import Program
+from neuro_platform.engines.supervisor.growth import Growth
 from neuro_platform.engines.supervisor.loop import READ, Loop
 from neuro_platform.engines.supervisor.output import Log
 from neuro_platform.engines.supervisor.session import Session
 from neuro_platform.engines.supervisor.streams import Arrivals, Backlog, exit_frame, size_of
+from neuro_platform.engines.supervisor.times import Times
 from neuro_sdk.wire.frames import Frame, Kind
 
 
@@ -220,6 +224,82 @@ def test_the_index_covers_a_byte_before_it_is_in_the_log(tmp_path: Path) -> None
         log.add(kind, data)
 
     assert seen == [(2, 0), (3, 0), (4, 18), (5, 27)]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told by the system", "by looking"])
+def test_each_who_waits_learns_of_growth_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
+    if not told:
+        monkeypatch.setattr(system, "watch_writes", lambda _: None)
+    loop, path = Loop(), tmp_path / "log"
+    path.write_bytes(b"")
+    growth, heard = Growth(loop, str(path)), list[str]()
+
+    def hear(name: str) -> None:
+        heard.append(name)
+        if len(heard) == 3:
+            growth.once(lambda: hear("already"), 0, 0.01)
+        elif len(heard) == 4:
+            loop.stop()
+
+    def write() -> None:
+        heard.append("write")
+        path.write_bytes(b"line")
+
+    growth.once(lambda: hear("one"), 0, 0.01)
+    growth.once(lambda: hear("two"), 0, 0.01)
+    loop.later(0.05, write)
+    loop.run()
+
+    assert (heard[0], sorted(heard[1:3]), heard[3:]) == ("write", ["one", "two"], ["already"])
+
+
+def test_times_note_the_first_write_at_once_and_the_rest_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neuro_platform.engines.supervisor.times._PAUSE", 0.2)
+    loop, log, path = Loop(), tmp_path / "log", tmp_path / "log.times"
+    log.write_bytes(b"")
+    times = Times(loop, str(log), str(path), None)
+    sizes: list[list[int]] = []
+
+    def write() -> None:
+        with log.open("ab") as file:
+            file.write(b"x")
+        times.grown()
+        sizes.append(_sizes(path))
+
+    for _ in range(3):
+        write()
+    loop.later(0.3, loop.stop)
+    loop.run()
+    sizes.append(_sizes(path))
+    with log.open("ab") as file:
+        file.write(b"x")
+    times.end()
+    sizes.append(_sizes(path))
+
+    assert sizes == [[1], [1], [1], [1, 3], [1, 3, 4]]
+
+
+def test_times_never_go_back_and_are_whole_after_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, path = tmp_path / "log", tmp_path / "log.times"
+    log.write_bytes(b"a")
+    times = Times(Loop(), str(log), str(path), None)
+    clock = iter([2_000_000_000, 5_000_000_000, 1_000_000_000])
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock))
+    written = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: written(file, data[:7], at))
+    times.end()
+    monkeypatch.setattr(os, "pwrite", written)
+    times.end()
+    log.write_bytes(b"ab")
+    times.end()
+
+    assert list(struct.iter_unpack("!QQ", path.read_bytes())) == [(5000, 1), (5000, 2)]
+
+
+def _sizes(path: Path) -> list[int]:
+    return [size for _, size in struct.iter_unpack("!QQ", path.read_bytes())]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from yarl import URL
 
 from neuro_platform.engines.fake import FakeEngine
 from neuro_platform.services.streams import Stretch, _Reader
-from neuro_sdk.wire.frames import CONTENT_TYPE, SUBPROTOCOL, Frame, Kind, Unpacker, pack, unpack
+from neuro_sdk.wire.frames import CONTENT_TYPE, MOMENT, SUBPROTOCOL, Frame, Kind, Unpacker, pack, unpack
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from tests.conftest import Platform, running_platform
 
@@ -361,6 +362,193 @@ async def test_a_server_that_goes_down_ends_no_log(tmp_path: Path, headers: Mapp
 
         with pytest.raises(aiohttp.ClientError):
             await response.content.read()
+
+
+# Parts of logs
+
+
+def ago(seconds: float) -> datetime:
+    """A moment of the past, whole milliseconds as the time index has them."""
+    moment = datetime.now(UTC) - timedelta(seconds=seconds)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def stamped(time: datetime) -> bytes:
+    return (time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z ").encode()
+
+
+async def hours(caller: Caller) -> tuple[str, datetime]:
+    """A running job that wrote a line each hour, the last one an hour ago; and when that was."""
+    caller.engine.will(hold=True)
+    job = await caller.run()
+    last = ago(3600)
+    for hour in (3, 2, 1, 0):
+        caller.engine.write(f"{job}.1", b"%d\n" % hour, at=last - timedelta(hours=hour))
+    return job, last
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"tail": "2"}, b"1\n0\n"),
+        ({"tail": "0"}, b""),
+        ({"tail": "9"}, b"3\n2\n1\n0\n"),
+        ({"head": "1"}, b"3\n"),
+        ({"head": "0"}, b""),
+        ({"since": "-9000"}, b"1\n0\n"),
+        ({"since": "-9000.5", "head": "1"}, b"1\n"),
+        ({"until": "-9000"}, b"3\n2\n"),
+        ({"until": "-9000", "tail": "1"}, b"2\n"),
+        ({"since": "-12600", "until": "-5400"}, b"2\n1\n"),
+        ({"since": "-60"}, b""),
+        ({"until": "-99999"}, b""),
+        ({"since": "-9000", "offset": "6"}, b"0\n"),
+        ({"until": "2999-01-01"}, b"3\n2\n1\n0\n"),
+    ],
+)
+@pytest.mark.parametrize("headers", [FRAMES, {}], ids=["framed", "plain"])
+async def test_a_part_of_what_there_is(
+    caller: Caller, query: Mapping[str, str], expected: bytes, headers: Mapping[str, str]
+) -> None:
+    job, _ = await hours(caller)
+
+    body = await caller.get(caller.url(job, "log") % {**query, "follow": "0"}, headers)
+
+    assert (output(list(Unpacker().feed(body))) if headers else body) == expected
+
+
+@pytest.mark.parametrize(("query", "expected"), [({"head": "3"}, b"3\n2\n1\n"), ({"until": "-5400"}, b"3\n2\n1\n")])
+async def test_following_ends_where_the_part_does(caller: Caller, query: Mapping[str, str], expected: bytes) -> None:
+    job, _ = await hours(caller)
+
+    async with asyncio.timeout(SECONDS):
+        frames = await caller.frames(job, **query)
+
+    assert output(frames) == expected
+    assert last(frames)["status"] == "running"
+
+
+async def test_following_ends_when_the_time_comes(caller: Caller) -> None:
+    job, _ = await hours(caller)
+    until = datetime.now(UTC) + timedelta(seconds=0.5)
+
+    async with asyncio.timeout(SECONDS):
+        frames = await caller.frames(job, since="-5400", until=until.isoformat())
+
+    assert output(frames) == b"0\n"
+    assert datetime.now(UTC) > until
+
+
+async def test_so_many_lines_also_of_what_comes_later(caller: Caller) -> None:
+    caller.engine.will(output=b"one\ntw", hold=True)
+    job = await caller.run()
+
+    following = asyncio.create_task(caller.frames(job, head="2", tail="5"))
+    await eventually(lambda: _when(bool(caller.platform.parts.streams.watched)))
+    caller.engine.write(f"{job}.1", b"o\nthree\n")
+
+    async with asyncio.timeout(SECONDS):
+        assert output(await following) == b"one\ntwo\n"
+
+
+async def test_the_last_lines_and_what_follows(caller: Caller) -> None:
+    caller.engine.will(output=b"one\ntwo\nthree\n", hold=True)
+    job = await caller.run()
+
+    async with caller.session.get(caller.url(job, "log") % {"tail": "1"}, headers=FRAMES) as response:
+        unpacker, frames = Unpacker(), []
+        while not output(frames):
+            frames += unpacker.feed(await response.content.readany())
+        caller.engine.write(f"{job}.1", b"four\n")
+        caller.engine.finish(f"{job}.1", 0)
+        frames += unpacker.feed(await response.content.read())
+
+    assert frames[0] == Frame(Kind.PING, 8, b"")
+    assert output(frames) == b"three\nfour\n"
+    assert last(frames)["status"] == "succeeded"
+
+
+async def test_frames_say_when_output_was_written(caller: Caller) -> None:
+    job, time = await hours(caller)
+    await caller.end(job)
+
+    frames = await caller.frames(job, tail="2", timestamps="1")
+
+    moments = [MOMENT.unpack(frame.data)[0] / 1000 for frame in frames if frame.kind == Kind.TIME]
+    assert moments == [(time - timedelta(hours=1)).timestamp(), time.timestamp()]
+    assert [frame.kind for frame in frames] == [Kind.PING, *([Kind.TIME, Kind.STDOUT] * 2), Kind.EXIT]
+
+
+async def test_text_has_the_time_before_each_line(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+    early, late = ago(100), ago(50)
+
+    async with caller.session.get(caller.url(job, "log") % {"timestamps": "true"}) as response:
+        caller.engine.write(f"{job}.1", b"one\n\ntw", at=early)
+        caller.engine.write(f"{job}.1", b"o\nthree", at=late)
+        caller.engine.finish(f"{job}.1", 0)
+        body = await response.content.read()
+
+    first, second = stamped(early), stamped(late)
+    assert body == first + b"one\n" + first + b"\n" + first + b"two\n" + second + b"three"
+
+
+async def test_output_waits_for_its_time_but_not_for_ever(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_platform.services.streams.SETTLED", 0.3)
+    caller.engine.will(hold=True)
+    job = await caller.run()
+    task = caller.engine.started[0]
+
+    async with caller.session.get(caller.url(job, "log") % {"timestamps": "1"}) as response:
+        with task.files.log.open("ab") as log:  # as a supervisor of an earlier version has it: without its time
+            log.write(b"line\n")
+        stamp, _, text = (await response.content.readline()).partition(b" ")
+        caller.engine.finish(f"{job}.1", 0)
+
+    assert text == b"line\n"
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(stamp.decode())).total_seconds()) < SECONDS
+
+
+async def test_times_of_a_large_log_leave_its_bytes_alone(caller: Caller) -> None:
+    caller.engine.will(hold=True)
+    job = await caller.run()
+    parts = [b"%d " % number * 200_000 + b"\n" for number in range(12)]
+    for number, part in enumerate(parts):
+        caller.engine.write(f"{job}.1", part, at=ago(100 - number))
+    await caller.end(job)
+
+    frames = await caller.frames(job, timestamps="1")
+
+    assert output(frames) == b"".join(parts)
+    assert sum(frame.kind == Kind.TIME for frame in frames) == len(parts)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"tail": "-1"}, "tail"),
+        ({"head": "many"}, "head"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2999-01-01"}, "future"),
+        ({"since": "-10", "until": "-20"}, "until"),
+        ({"timestamps": "often"}, "timestamps"),
+    ],
+)
+async def test_parts_that_make_no_sense_are_refused(caller: Caller, query: Mapping[str, str], words: str) -> None:
+    job = await caller.run()
+
+    async with caller.session.get(caller.url(job, "log") % query, headers=FRAMES) as response:
+        assert response.status == 400
+        assert words in (await response.json())["error"]
+
+
+async def test_a_log_asked_for_by_name_says_whose_it_is(caller: Caller) -> None:
+    document = {"container": {"image": "host", "resources": {"cpu": 0.1, "memory_mb": 16}, "command": "x"}}
+    job = await caller.platform.parts.jobs.submit(caller.platform.user, {**document, "name": "train"})
+
+    async with caller.session.get(caller.url("train", "log"), headers=FRAMES) as response:
+        assert response.headers["X-Job-Id"] == job.id
 
 
 # Attach, as old clients do it
