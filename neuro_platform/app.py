@@ -22,11 +22,12 @@ from neuro_platform.services.jobs import Jobs, utc_now
 from neuro_platform.services.permissions import Permissions
 from neuro_platform.services.streams import Streams
 from neuro_platform.services.tasks import JobLogins
+from neuro_platform.services.telemetry import Telemetry
 from neuro_platform.settings import EngineSettings, Settings
 from neuro_platform.store.database import Database, open_database
 from neuro_platform.store.jobs import JobStore
 from neuro_platform.store.permissions import PermissionStore
-from neuro_platform.web import auth, config, jobs, monitoring, security, users
+from neuro_platform.web import auth, config, jobs, monitoring, security, telemetry, users
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import (
@@ -37,6 +38,7 @@ from neuro_platform.web.keys import (
     permissions_key,
     settings_key,
     streams_key,
+    telemetry_key,
 )
 from neuro_platform.web.runner import Runner
 from neuro_sdk.errors import NeuroError, PlatformError
@@ -60,6 +62,7 @@ class Platform:
     permissions: Permissions
     jobs: Jobs
     streams: Streams
+    telemetry: Telemetry
     reconciler: Reconciler
 
 
@@ -85,8 +88,20 @@ async def open_platform(
         permissions = Permissions(PermissionStore(database), store, clusters, clock)
         jobs_service = Jobs(store, clusters, permissions, settings.jobs, clock)
         streams = Streams(jobs_service)
+        telemetry_service = Telemetry(jobs_service)
+        stack.push_async_callback(telemetry_service.close)
         stack.push_async_callback(_end, asyncio.create_task(_tidy_for_ever(auth_service)))
-        yield Platform(settings, database, auth_service, clusters, permissions, jobs_service, streams, reconciler)
+        yield Platform(
+            settings,
+            database,
+            auth_service,
+            clusters,
+            permissions,
+            jobs_service,
+            streams,
+            telemetry_service,
+            reconciler,
+        )
 
 
 def make_app(platform: Platform) -> web.Application:
@@ -99,9 +114,10 @@ def make_app(platform: Platform) -> web.Application:
     app[permissions_key] = platform.permissions
     app[jobs_key] = platform.jobs
     app[streams_key] = platform.streams
+    app[telemetry_key] = platform.telemetry
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
-    for module in (config, auth, users, jobs, monitoring):
+    for module in (config, auth, users, jobs, monitoring, telemetry):
         app.add_routes(module.routes)
     return app
 

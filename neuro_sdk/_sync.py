@@ -31,6 +31,7 @@ from neuro_sdk.wire.jobs import (
     JobPriority,
     JobRestartPolicy,
     JobStatus,
+    JobTelemetry,
     Message,
     Resources,
     SecretFile,
@@ -306,6 +307,15 @@ class Jobs:
         an error is the end.
         """
         return self._portal.iterate(self._inner.logs(id, offset=offset, follow=follow))
+
+    def top(self, id: str) -> Items[JobTelemetry]:
+        """What the job uses, about once a second while it runs; ends when it is finished (API v1, chapter 6.3).
+
+        A pending job may be asked about: nothing comes until it runs. A broken connection is made anew, and what was
+        used meanwhile is not told; :class:`~neuro_sdk.errors.StreamLost` when that could not be done. ``ValueError``
+        for a job that is not there, and for one that is finished already.
+        """
+        return self._portal.iterate(self._inner.top(id))
 
     def attach(
         self, id: str, *, stdin: bool = False, stdout: bool = False, stderr: bool = False, logs: bool = False

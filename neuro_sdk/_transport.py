@@ -160,6 +160,7 @@ class Transport:
                 timeout=self.timeout,
                 trace_configs=self._trace_configs,
                 read_bufsize=_READ_AHEAD,
+                connector=aiohttp.TCPConnector(limit=0),  # streams keep theirs for hours, and there may be hundreds
             )
             # By itself aiohttp sends PUT and DELETE a second time when a connection breaks, and has no public switch
             # for that. What may be repeated is for Core to say: adding run time twice is not the same as once.

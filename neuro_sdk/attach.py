@@ -21,9 +21,16 @@ from yarl import URL
 from neuro_sdk._core import Core
 from neuro_sdk._streams import BROKEN, SILENCE, Broken, FramedStream, Patience, PlainStream, StdStream
 from neuro_sdk._waiting import told
-from neuro_sdk.errors import IllegalArgumentError, NotAPlatform, NotSupportedError, StreamLost
+from neuro_sdk.errors import (
+    ClientError,
+    IllegalArgumentError,
+    NotAPlatform,
+    NotSupportedError,
+    ResourceNotFound,
+    StreamLost,
+)
 from neuro_sdk.wire.frames import CONTENT_TYPE, FEATURE, SUBPROTOCOL, Kind, Unpacker, prepare_memory
-from neuro_sdk.wire.jobs import ExecInspect, JobDescription
+from neuro_sdk.wire.jobs import ExecInspect, JobDescription, JobTelemetry, read_telemetry
 from neuro_sdk.wire.names import is_utf8
 from neuro_sdk.wire.streams import ExecCreated, ExecOrder
 
@@ -46,6 +53,13 @@ def segment(text: str, what: str = "neither the id nor the name of a job") -> st
     if not text or text in (".", "..") or "/" in text or not is_utf8(text):
         raise IllegalArgumentError(f"{text!r} is {what}")
     return text
+
+
+def _read(text: str) -> JobTelemetry:
+    try:
+        return read_telemetry(text)
+    except IllegalArgumentError as exc:
+        raise ClientError(f"The platform sent something else than what a job uses: {exc}") from exc
 
 
 class Streams:  # not an ABC: the parts of a client have a metaclass of their own
@@ -72,6 +86,15 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
         if FEATURE in self._core.features:
             return self._framed_log(id, offset, follow)
         return self._plain_log(id, offset, follow)
+
+    def top(self, id: str) -> AsyncGenerator[JobTelemetry, None]:  # noqa: A002
+        """What the job uses, about once a second while it runs; ends when it is finished (API v1, chapter 6.3).
+
+        A pending job may be asked about: nothing comes until it runs. A broken connection is made anew, and what was
+        used meanwhile is not told; :class:`~neuro_sdk.errors.StreamLost` when that could not be done. ``ValueError``
+        for a job that is not there, and for one that is finished already.
+        """
+        return self._telemetry(id)
 
     @asynccontextmanager
     async def attach(
@@ -179,6 +202,37 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
     ) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
         # no heartbeat of ours: while nobody takes the output we do not listen, and an unheard answer is no broken line
         return self._core.ws_connect(url, params=params, protocols=[SUBPROTOCOL], heartbeat=None)
+
+    async def _telemetry(self, id: str) -> AsyncGenerator[JobTelemetry, None]:  # noqa: A002
+        ours = FEATURE in self._core.features  # it pings, and takes leave of us at the end
+        patience = Patience(self._core, f"the telemetry of {id}")
+        came = False
+        while True:
+            try:
+                async with self._core.ws_connect(self._url(id, "top"), heartbeat=None if ours else SILENCE) as socket:
+                    patience.heard()
+                    while True:
+                        message = await socket.receive(timeout=SILENCE if ours else None)
+                        if message.type is aiohttp.WSMsgType.TEXT:
+                            patience.progress()
+                            came = True
+                            yield _read(message.data)
+                        elif message.type is not aiohttp.WSMsgType.BINARY:
+                            break
+                if message.type is aiohttp.WSMsgType.CLOSE and message.data == aiohttp.WSCloseCode.OK:
+                    if not came:
+                        raise IllegalArgumentError(f"Job {id} is not running: there is nothing to tell of what it uses")
+                    if ours or (await self.status(id)).status.is_finished:
+                        return
+                raise Broken("The connection ended before the job did")
+            except BROKEN as exc:
+                await patience.wait(exc)
+            except aiohttp.WSServerHandshakeError as exc:
+                if came and (await self.status(id)).status.is_finished:
+                    return
+                if exc.status == 400 and "X-Error" not in (exc.headers or {}):
+                    raise ResourceNotFound(f"Job not found: {id}") from exc
+                raise
 
     async def _framed_log(self, id: str, offset: int, follow: bool) -> AsyncGenerator[bytes, None]:  # noqa: A002
         prepare_memory()

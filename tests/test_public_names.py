@@ -27,7 +27,8 @@ CONSTANTS = {
 CLASSES = [
     "Factory", "Client", "Config", "Cluster", "Preset", "Parser",
     "Jobs", "Container", "Resources", "HTTPPort", "Volume", "SecretFile", "DiskVolume", "JobDescription", "JobStatus",
-    "JobStatusItem", "JobStatusHistory", "JobRestartPolicy", "ExecInspect", "StdStream", "Message",
+    "JobStatusItem", "JobStatusHistory", "JobRestartPolicy", "JobTelemetry", "ExecInspect", "StdStream",
+    "Message",
     "LocalImage", "RemoteImage", "Tag", "TagOption", "EnvParseResult", "VolumeParseResult",
 ]  # fmt: skip
 ERRORS = [
@@ -125,6 +126,8 @@ SIGNATURES: dict[str, tuple[list[str], list[str], dict[str, Any]]] = {
     "Jobs.status": (["self", "id"], [], {}),
     "Jobs.tags": (["self"], [], {}),
     "Jobs.monitor": (["self", "id"], [], {}),
+    "Jobs.top": (["self", "id"], [], {}),
+    "JobTelemetry": (["cpu", "memory", "timestamp", "gpu_duty_cycle=None", "gpu_memory=None"], [], {}),
     "Jobs.get_capacity": (["self"], [], {}),
     "Jobs.kill": (["self", "id"], [], {}),
     "Jobs.bump_life_span": (["self", "id", "additional_life_span"], [], {}),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pwd
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from neuro_platform.engines import _gpus
 from neuro_platform.engines.base import Capacity, Task
 from neuro_platform.engines.supervisor import system
 
@@ -20,7 +20,7 @@ _MARK = "NEURO_JOB_ID"
 
 def capacity() -> Capacity:
     """CPUs and memory that this process may use, and all GPUs."""
-    gpus = _gpus()
+    gpus = _gpus.models()
     return Capacity(
         cpu=_cpus(),
         memory_mb=min([_physical_memory(), *_memory_limits()]) // (1024 * 1024),
@@ -122,25 +122,3 @@ def _cgroup_files(controller: str, name: str) -> list[str]:
                 if folder == root:
                     break
     return found
-
-
-def _gpus() -> list[str]:
-    """The models of the machine's GPUs, by index."""
-    try:
-        ctypes.CDLL("libnvidia-ml.so.1")  # most machines have none, and the binding costs megabytes
-    except OSError:
-        return []
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        names = [pynvml.nvmlDeviceGetName(handle) for handle in handles]
-        return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-    except pynvml.NVMLError:
-        return []
-    finally:
-        pynvml.nvmlShutdown()

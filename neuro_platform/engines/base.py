@@ -222,6 +222,29 @@ class ExecState:
     command: Command
 
 
+@runtime_checkable
+class Measured(Protocol):
+    """An engine that can say what its running tasks use."""
+
+    async def measure(self, handles: Sequence[Handle]) -> Sequence[Usage | None]:
+        """What tasks use now, with one question for many, in the same order; ``None`` for one that does not run.
+
+        A task is its program and all that came of it, second commands and daemons included. Raises
+        ServerNotAvailable when it cannot be told just now.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a task's processes use, and have used, at one moment."""
+
+    at: float  # when, in seconds of the monotonic clock
+    cpu_seconds: float  # since the start; ended processes count. It goes back where the system forgets those
+    memory_bytes: int  # resident; what processes of the task share counts once, as well as the system can tell
+    gpu_duty_cycle: float | None = None  # percent of the time, mean over its GPUs; None when it has none
+    gpu_memory_bytes: int | None = None  # on all of its GPUs
+
+
 class Channel(Protocol):
     """Frames to and from a program."""
 

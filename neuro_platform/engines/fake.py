@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from neuro_platform.engines import _reports
-from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task
+from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task, Usage
 from neuro_platform.engines.supervisor import records
 from neuro_platform.engines.supervisor.streams import Arrivals, Backlog, exit_frame, size_of
 from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound
@@ -33,6 +33,7 @@ class Program:
     hold: bool = False  # run on after the output, until told to finish
     echo: bool = False  # write what comes in to the output; end when the input ends
     stubborn: bool = False  # ignore SIGTERM
+    busy: bool = False  # run on and use one CPU
     fail_start: int | Exception | None = None  # 127 or 126: cannot be started; an exception: the engine itself fails
 
 
@@ -56,6 +57,7 @@ class FakeEngine:
         self.started: list[Task] = []
         self.stopped: list[tuple[str, float]] = []
         self.forgotten: list[str] = []
+        self.measured: list[Sequence[str]] = []  # the tasks of each measurement
         self.commands: list[Command] = []
         self.is_open = False
 
@@ -70,6 +72,7 @@ class FakeEngine:
         hold: bool = False,
         echo: bool = False,
         stubborn: bool = False,
+        busy: bool = False,
         fail_start: int | Exception | None = None,
     ) -> None:
         """Say what tasks do that are started from now on."""
@@ -80,6 +83,7 @@ class FakeEngine:
             hold=hold,
             echo=echo,
             stubborn=stubborn,
+            busy=busy,
             fail_start=fail_start,
         )
 
@@ -92,6 +96,20 @@ class FakeEngine:
     def write(self, task_id: str, data: bytes, *, stderr: bool = False, at: datetime | None = None) -> None:
         """Let a running task write, now or, by its time index, at another time."""
         self._task(task_id).write(data, stderr=stderr, at=at)
+
+    def use(
+        self,
+        task_id: str,
+        *,
+        cpu: float = 0.0,
+        memory_bytes: int = 0,
+        gpu_duty_cycle: float | None = None,
+        gpu_memory_bytes: int | None = None,
+    ) -> None:
+        """Let a running task use so much from now on; ``cpu`` is in CPUs."""
+        task = self._task(task_id)
+        task.usage()  # as it was until now
+        task.load = _Load(cpu, memory_bytes, gpu_duty_cycle, gpu_memory_bytes)
 
     def finish(self, task_id: str, code: int = 0, *, signal: int | None = None) -> None:
         """Let a running task end."""
@@ -232,6 +250,11 @@ class FakeEngine:
             raise ResourceNotFound(f"Nothing of the job listens on port {port}")
         return address
 
+    async def measure(self, handles: Sequence[Handle]) -> Sequence[Usage | None]:
+        self.measured.append([handle["task"] for handle in handles])
+        tasks = [self._tasks.get(handle["task"]) for handle in handles]
+        return [None if task is None or task.over.is_set() else task.usage() for task in tasks]
+
     def _report(self, handle: Handle) -> Report:
         if report := _reports.ended(Files(Path(handle["folder"]))):
             return report
@@ -256,6 +279,15 @@ class FakeEngine:
         return session
 
 
+class _Load(NamedTuple):
+    """What a task uses all the time."""
+
+    cpu: float = 0.0
+    memory_bytes: int = 0
+    gpu_duty_cycle: float | None = None
+    gpu_memory_bytes: int | None = None
+
+
 class _Running:
     """A task that was started."""
 
@@ -271,6 +303,9 @@ class _Running:
         self.signals: list[int] = []
         self.size: tuple[int, int] | None = None
         self.received = bytearray()
+        self.load = _Load(cpu=float(program.busy), memory_bytes=16 << 20)
+        self._cpu_seconds = 0.0
+        self._measured_at = time.monotonic()
         self._arrivals = Arrivals()
         self._inputs: list[_Pipe] = []
         task.files.log.touch(mode=0o600)
@@ -288,7 +323,7 @@ class _Running:
                     started_at=self.started_at,
                 )
             )
-        elif not (program.hold or program.echo):
+        elif not (program.hold or program.echo or program.busy):
             self.finish(program.exit_code, None)
 
     def write(self, data: bytes, *, stderr: bool = False, at: datetime | None = None) -> None:
@@ -309,6 +344,19 @@ class _Running:
         if not self.over.is_set():
             record = records.killed(signal, self.started_at) if signal else records.ended(code, self.started_at)
             self._end(record)
+
+    def usage(self) -> Usage:
+        now = time.monotonic()
+        self._cpu_seconds += self.load.cpu * (now - self._measured_at)
+        self._measured_at = now
+        _, memory, gpu_duty_cycle, gpu_memory = self.load
+        return Usage(
+            at=now,
+            cpu_seconds=self._cpu_seconds,
+            memory_bytes=memory,
+            gpu_duty_cycle=gpu_duty_cycle,
+            gpu_memory_bytes=gpu_memory,
+        )
 
     def lose(self) -> None:
         self.lost = True

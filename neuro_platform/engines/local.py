@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from neuro_platform.engines import _machine, _reports
+from neuro_platform.engines._gpus import Gpus
 from neuro_platform.engines._ports import Ports
 from neuro_platform.engines._sockets import ask, connect
+from neuro_platform.engines._usage import Meter, Root
 from neuro_platform.engines._watch import Watch, alive
-from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task
+from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task, Usage
 from neuro_platform.engines.supervisor import records
 from neuro_platform.engines.supervisor.server import private_folder
 from neuro_sdk.errors import ResourceNotFound, ServerNotAvailable
@@ -53,9 +55,11 @@ class LocalEngine:
         self._lost: set[str] = set()
         self._watches: dict[str, Watch] = {}
         self._ports = Ports()
+        self._meter = Meter()
 
     async def open(self) -> None:
         self._capacity = await asyncio.to_thread(_machine.capacity)
+        self._meter = Meter(Gpus() if self._capacity.gpu else None)
         try:
             if not _takes_sockets(self._runtime_dir):
                 self._runtime_dir = _machine.default_runtime_dir()
@@ -67,6 +71,7 @@ class LocalEngine:
     async def close(self) -> None:
         for watch in list(self._watches.values()):
             await watch.close()
+        self._meter.close()
 
     def capacity(self) -> Capacity | None:
         return self._capacity
@@ -146,6 +151,9 @@ class LocalEngine:
     async def reach(self, handle: Handle, port: int) -> tuple[str, int]:
         return await asyncio.to_thread(self._reach, handle, port)
 
+    async def measure(self, handles: Sequence[Handle]) -> Sequence[Usage | None]:
+        return await asyncio.to_thread(lambda: self._meter.read([self._root(handle) for handle in handles]))
+
     def _start(self, task: Task) -> Handle:
         try:
             return self._start_once(task)
@@ -194,6 +202,7 @@ class LocalEngine:
             "stdin": task.stdin,
             "socket": str(self._runtime_dir / _socket_name(task.id, task.folder)),
             "mark": _machine.mark(env),
+            "gpus": list(task.gpus),
         }
         with tempfile.NamedTemporaryFile("w", dir=task.folder, prefix="task.", delete=False) as file:
             try:
@@ -219,12 +228,26 @@ class LocalEngine:
         return Report(state=State.LOST, description=_LOST, started_at=_reports.moment(started.get("started_at")))
 
     def _reach(self, handle: Handle, port: int) -> tuple[str, int]:
+        supervisor = self._supervisor(handle)
+        if supervisor is None:
+            raise ResourceNotFound("The job does not run")
+        return self._ports.reach(handle["folder"], supervisor, port), port
+
+    def _root(self, handle: Handle) -> Root | None:
+        supervisor = self._supervisor(handle)
+        if supervisor is None:
+            return None
+        gpus = self._start_record(Path(handle["folder"])).get("gpus")
+        return Root(supervisor, gpus if isinstance(gpus, list) else ())
+
+    def _supervisor(self, handle: Handle) -> int | None:
+        """What all processes of a task that runs are below."""
         folder = Path(handle["folder"])
         supervisor = self._start_record(folder).get("supervisor")
         # while the lock is held, the number is the supervisor's
         if not isinstance(supervisor, int) or Files(folder).exit.exists() or not alive(folder):
-            raise ResourceNotFound("The job does not run")
-        return self._ports.reach(handle["folder"], supervisor, port), port
+            return None
+        return supervisor
 
     def _start_record(self, folder: Path) -> Mapping[str, object]:
         known = self._started.get(str(folder))

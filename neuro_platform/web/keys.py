@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from neuro_platform.services.jobs import Jobs
     from neuro_platform.services.permissions import Permissions
     from neuro_platform.services.streams import Streams
+    from neuro_platform.services.telemetry import Telemetry
     from neuro_platform.settings import Settings
     from neuro_platform.store.database import Database
 
@@ -21,6 +22,7 @@ clusters_key: Final[web.AppKey[Clusters]] = web.AppKey("clusters")
 jobs_key: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
 permissions_key: Final[web.AppKey[Permissions]] = web.AppKey("permissions")
 streams_key: Final[web.AppKey[Streams]] = web.AppKey("streams")
+telemetry_key: Final[web.AppKey[Telemetry]] = web.AppKey("telemetry")
 auth_key: Final[web.AppKey[Auth]] = web.AppKey("auth")
 
 user_key: Final[web.RequestKey[User]] = web.RequestKey(

@@ -202,7 +202,7 @@ async def converse(
         for task in [*parts, *others]:
             task.cancel()
         await asyncio.gather(*parts, *others, return_exceptions=True)
-    await _close(socket, failure)
+    await close_socket(socket, failure)
 
 
 async def forward(inbox: Inbox, peer: Peer, channel: Channel) -> None:
@@ -234,7 +234,8 @@ async def _beat(peer: Peer) -> None:
         await peer.send(Frame(Kind.PING, 0, b""))
 
 
-async def _close(socket: web.WebSocketResponse, failure: BaseException | None) -> None:
+async def close_socket(socket: web.WebSocketResponse, failure: BaseException | None) -> None:
+    """Close with the code and the sentence that say why; without a failure it is the end."""
     match failure:
         case None:
             code, reason = WSCloseCode.OK, ""

@@ -11,8 +11,10 @@ from typing import Any
 from yarl import URL
 
 from neuro_sdk.errors import IllegalArgumentError
-from neuro_sdk.wire.codec import ImageReader, Model, convert, field, fields, load, replace
+from neuro_sdk.wire.codec import ImageReader, Model, convert, field, fields, load, replace, to_plain
 from neuro_sdk.wire.images import RemoteImage
+
+_MIB = 1 << 20
 
 STDIN_FEATURE = "stdin-1"  # this server knows ``container.stdin``
 ARGV_FEATURE = "argv-1"  # this server knows ``container.argv``
@@ -293,6 +295,26 @@ class JobOrder(Model, frozen=True):
     privileged: bool = False
     scheduler_enabled: bool | None = None
     priority: JobPriority = JobPriority.NORMAL
+
+
+def telemetry_document(seen: JobTelemetry) -> dict[str, Any]:
+    """A message of ``top`` (chapter 6.3) for all generations: MiB for the older, bytes for the newer."""
+    document: dict[str, Any] = to_plain(seen)
+    document["memory_bytes"] = round(seen.memory * _MIB)
+    if seen.gpu_memory is not None:
+        document["gpu_memory_bytes"] = round(seen.gpu_memory * _MIB)
+    return document
+
+
+def read_telemetry(data: bytes | str) -> JobTelemetry:
+    """Read a message of ``top`` of any generation."""
+    document = load(data)
+    if isinstance(document, dict):
+        for name in ("memory", "gpu_memory"):
+            size = document.get(f"{name}_bytes")
+            if document.get(name) is None and isinstance(size, int | float):
+                document[name] = size / _MIB
+    return convert(document, JobTelemetry)
 
 
 _CONTAINER_KEYS = {f.encode_name for f in fields(Container)}

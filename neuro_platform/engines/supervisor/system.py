@@ -48,7 +48,7 @@ def descendants(pid: int) -> list[int]:
     except OSError:
         return []
     for number in numbers:
-        fields = _stat(number)
+        fields = stat(number)
         if fields is not None and fields[0] != b"Z":
             children.setdefault(int(fields[1]), []).append(number)
     found: list[int] = []
@@ -62,7 +62,7 @@ def descendants(pid: int) -> list[int]:
 
 def start_time(pid: int) -> int | None:
     """When a process was started, in clock ticks since boot: with the pid and the boot, its identity."""
-    fields = _stat(pid)
+    fields = stat(pid)
     return None if fields is None else int(fields[19])
 
 
@@ -91,16 +91,24 @@ def processes(*, since: int) -> list[int]:
     """All processes that were started at or after a time, in ticks since boot."""
     found = []
     for name in os.listdir("/proc") if LINUX else ():
-        fields = _stat(int(name)) if name.isdigit() else None
+        fields = stat(int(name)) if name.isdigit() else None
         if fields is not None and int(fields[19]) >= since:
             found.append(int(name))
     return found
 
 
-def _stat(pid: int) -> list[bytes] | None:
-    """The fields of ``/proc/PID/stat`` behind the name of the program, which may hold anything."""
+def stat(pid: int) -> list[bytes] | None:
+    """The fields of ``/proc/PID/stat`` behind the name of the program, which may hold anything; None when it is gone.
+
+    Of these: 0 state, 1 parent, 11 and 12 CPU time, 13 and 14 that of children waited for, 19 start, 21 resident pages.
+    """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        return os.read(file, 4096).rpartition(b")")[2].split()
+    except OSError:
+        return None
+    finally:
+        os.close(file)

@@ -115,6 +115,7 @@ class Supervisor:
             "start_time": system.start_time(self._pid),
             "boot_id": system.boot_id(),
             "mark": self._task.get("mark"),
+            "gpus": self._task.get("gpus"),
             "started_at": self._started_at,
         }
         records.write(self._path("started"), record, durable=False)

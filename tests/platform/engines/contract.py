@@ -23,10 +23,12 @@ from neuro_platform.engines.base import (
     Files,
     Handle,
     Interactive,
+    Measured,
     Reachable,
     Report,
     State,
     Task,
+    Usage,
 )
 from neuro_sdk.errors import ResourceNotFound
 from neuro_sdk.wire.frames import Frame, Kind
@@ -42,6 +44,7 @@ class Does:
     hold: bool = False  # run on after the output, until it is stopped
     echo: bool = False  # write what comes in to the output; end when the input ends
     stubborn: bool = False  # ignore SIGTERM
+    busy: bool = False  # run on and use as much of one CPU as there is
 
 
 class Rig(ABC):
@@ -94,11 +97,20 @@ class Rig(ABC):
         hold: bool = False,
         echo: bool = False,
         stubborn: bool = False,
+        busy: bool = False,
         stdin: bool = False,
         tty: bool = False,
     ) -> Handle:
         """Start a task that does this, and wait for its first output."""
-        does = Does(output=output, stderr=stderr, exit_code=exit_code, hold=hold, echo=echo, stubborn=stubborn)
+        does = Does(
+            output=output,
+            stderr=stderr,
+            exit_code=exit_code,
+            hold=hold,
+            echo=echo,
+            stubborn=stubborn,
+            busy=busy,
+        )
         task = self.task(does, stdin=stdin, tty=tty)
         handle = await self.engine.start(task)
         await until(lambda: len(read_log(handle)) >= len(output + stderr))
@@ -113,6 +125,13 @@ class Rig(ABC):
     async def report(self, handle: Handle) -> Report:
         """What the engine says of one task."""
         return (await self.engine.poll([handle]))[0]
+
+    async def usage(self, handle: Handle) -> Usage:
+        """What one running task uses."""
+        assert isinstance(self.engine, Measured)
+        (usage,) = await self.engine.measure([handle])
+        assert usage is not None
+        return usage
 
     async def end(self, handle: Handle) -> Report:
         """Wait for a task's end."""
@@ -720,6 +739,60 @@ class Contract:
         for handle, port in ((ended, first), (lost, second)):
             with pytest.raises(ResourceNotFound, match="does not run"):
                 await rig.reachable.reach(handle, port)
+
+    async def test_what_a_task_uses_is_measured(self, rig: Rig) -> None:
+        handle = await rig.start(output=b"ready\n", busy=True)
+        first = await rig.usage(handle)
+
+        async def used() -> bool:
+            return (await rig.usage(handle)).cpu_seconds - first.cpu_seconds >= 0.1
+
+        await until(used)
+        usage = await rig.usage(handle)
+        assert usage.at > first.at
+        assert usage.memory_bytes > 0
+        assert (usage.cpu_seconds - first.cpu_seconds) / (usage.at - first.at) < 1.5
+        await rig.engine.stop(handle, grace=0)
+        await rig.end(handle)
+
+    async def test_many_tasks_are_measured_at_once_and_in_order(self, rig: Rig) -> None:
+        assert isinstance(rig.engine, Measured)
+        busy, ended, idle = [
+            await rig.start(output=b"ready\n", busy=True),
+            await rig.start(),
+            await rig.start(output=b"ready\n", echo=True, stdin=True),
+        ]
+        await rig.end(ended)
+        before = await rig.engine.measure([busy, idle])
+        await asyncio.sleep(0.2)
+
+        after = await rig.engine.measure([idle, ended, busy])
+
+        assert before[0] is not None and before[1] is not None  # noqa: PT018
+        assert after[0] is not None and after[1] is None and after[2] is not None  # noqa: PT018
+        assert after[2].cpu_seconds - before[0].cpu_seconds > after[0].cpu_seconds - before[1].cpu_seconds
+        for handle in (busy, idle):
+            await rig.engine.stop(handle, grace=0)
+            await rig.end(handle)
+
+    async def test_a_task_is_measured_after_a_restart(self, rig: Rig) -> None:
+        handle = await rig.start(output=b"ready\n", hold=True)
+        before = await rig.usage(handle)
+        await rig.reopen()
+
+        assert (await rig.usage(json.loads(json.dumps(handle)))).cpu_seconds >= before.cpu_seconds
+        await rig.engine.stop(handle, grace=0)
+        await rig.end(handle)
+
+    async def test_what_does_not_run_is_not_measured(self, rig: Rig) -> None:
+        assert isinstance(rig.engine, Measured)
+        ended, lost = await rig.start(), await rig.start(hold=True)
+        await rig.end(ended)
+        await rig.lose(lost)
+        await rig.end(lost)
+
+        assert list(await rig.engine.measure([ended, lost])) == [None, None]
+        assert list(await rig.engine.measure([])) == []
 
     async def _over(self, rig: Rig, handle: Handle, channel: Channel) -> None:
         await channel.close()

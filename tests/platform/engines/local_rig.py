@@ -25,6 +25,7 @@ cat "$OUTPUT"
 cat "$ERRORS" >&2
 $ECHO
 $HOLD
+$BUSY
 exit $CODE
 """
 
@@ -129,6 +130,7 @@ class LocalRig(Rig):
             "ERRORS": str(errors),
             "ECHO": "cat" if does.echo else "",
             "HOLD": "while :; do sleep 0.05; done" if does.hold else "",
+            "BUSY": "while :; do :; done" if does.busy else "",
             "CODE": str(does.exit_code),
         }
         program = _PROGRAM

@@ -27,7 +27,7 @@ class FakeRig(Rig):
         return self._task(stdin=stdin, tty=tty)
 
     def command(self, does: Does, *, tty: bool = False) -> Command:
-        options = {name: value for name, value in vars(does).items() if name != "stubborn"}
+        options = {name: value for name, value in vars(does).items() if name not in ("stubborn", "busy")}
         self.engine.will_exec(**options)
         return Command(id=f"exec-{next(self._numbers)}", argv=["do", "it"], tty=tty)
 
@@ -121,3 +121,14 @@ async def test_a_lost_task_stays_lost(rig: FakeRig) -> None:
     rig.engine.finish(handle["task"], 0)
 
     assert (await rig.report(handle)).state is State.LOST
+
+
+async def test_a_task_uses_what_it_was_told(rig: FakeRig) -> None:
+    handle = await rig.start(hold=True)
+    rig.engine.use(handle["task"], cpu=2.0, memory_bytes=1000, gpu_duty_cycle=50.0, gpu_memory_bytes=7)
+
+    before, after = await rig.usage(handle), await rig.usage(handle)
+
+    assert after.cpu_seconds - before.cpu_seconds == pytest.approx(2.0 * (after.at - before.at))
+    assert (after.memory_bytes, after.gpu_duty_cycle, after.gpu_memory_bytes) == (1000, 50.0, 7)
+    assert rig.engine.measured == [[handle["task"]], [handle["task"]]]

@@ -923,7 +923,7 @@ async def test_it_runs_host_and_nothing_else(rig: LocalRig) -> None:
 
 
 async def test_a_driver_that_does_not_work_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuro_platform.engines._machine.ctypes.CDLL", lambda _name: object())  # one is installed
+    monkeypatch.setattr("neuro_platform.engines._gpus.ctypes.CDLL", lambda _name: object())  # one is installed
 
     assert _machine.capacity().gpu == 0
 
