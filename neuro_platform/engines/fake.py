@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from neuro_platform.clock import VirtualClock
 from neuro_platform.engines import _reports
 from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task, Usage
 from neuro_platform.engines.supervisor import records
@@ -31,6 +32,8 @@ class Program:
     stderr: bytes = b""
     exit_code: int = 0
     hold: bool = False  # run on after the output, until told to finish
+    seconds: float | None = None  # run on after the output for so long
+    vanish: bool = False  # be gone at the end, instead of ending
     echo: bool = False  # write what comes in to the output; end when the input ends
     stubborn: bool = False  # ignore SIGTERM
     busy: bool = False  # run on and use one CPU
@@ -42,16 +45,24 @@ class FakeEngine:
 
     >>> engine.will(output=b"hi\\n", exit_code=3)
 
-    says what every task does that is started from now on; ``hold=True`` keeps tasks running until :meth:`finish`.
+    says what every task does that is started from now on; ``hold=True`` keeps tasks running until :meth:`finish`. With
+    a ``clock`` tasks take their time by that, and have it in their records.
     """
 
     name: ClassVar[str] = "fake"
     images: ClassVar[str] = "only `host`, which is this machine itself"
 
-    def __init__(self, *, capacity: Capacity | None = None, images: Sequence[str] | None = ("host",)) -> None:
+    def __init__(
+        self,
+        *,
+        capacity: Capacity | None = None,
+        images: Sequence[str] | None = ("host",),
+        clock: VirtualClock | None = None,
+    ) -> None:
         self._images = None if images is None else set(images)
         self._capacity: Capacity | None = capacity or Capacity(cpu=8.0, memory_mb=16384)
-        self._program = Program()
+        self._clock = clock
+        self._choose: Callable[[Task], Program] = lambda _: Program()
         self._exec_program = Program()
         self._tasks: dict[str, _Running] = {}
         self.started: list[Task] = []
@@ -76,7 +87,7 @@ class FakeEngine:
         fail_start: int | Exception | None = None,
     ) -> None:
         """Say what tasks do that are started from now on."""
-        self._program = Program(
+        program = Program(
             output=output,
             stderr=stderr,
             exit_code=exit_code,
@@ -86,6 +97,11 @@ class FakeEngine:
             busy=busy,
             fail_start=fail_start,
         )
+        self._choose = lambda _: program
+
+    def will_choose(self, choose: Callable[[Task], Program]) -> None:
+        """Have ``choose`` say what each task does that is started from now on."""
+        self._choose = choose
 
     def will_exec(
         self, *, output: bytes = b"", stderr: bytes = b"", exit_code: int = 0, hold: bool = False, echo: bool = False
@@ -163,11 +179,11 @@ class FakeEngine:
         handle = {"engine": self.name, "task": task.id, "folder": str(task.folder)}
         if task.id in self._tasks or task.files.exit.exists():
             return handle
-        program = self._program
+        program = self._choose(task)
         if isinstance(program.fail_start, Exception):
             raise program.fail_start
         self.started.append(task)
-        self._tasks[task.id] = _Running(task, program)
+        self._tasks[task.id] = _Running(task, program, self._clock)
         return handle
 
     async def withdraw(self, task_id: str, folder: Path) -> Handle | None:
@@ -188,7 +204,7 @@ class FakeEngine:
         elif grace <= 0:
             task.finish(137, 9)
         else:
-            asyncio.get_running_loop().call_later(grace, task.finish, 137, 9)
+            task.later(grace, lambda: task.finish(137, 9))
 
     async def forget(self, handle: Handle) -> None:
         self.forgotten.append(handle["task"])
@@ -291,10 +307,11 @@ class _Load(NamedTuple):
 class _Running:
     """A task that was started."""
 
-    def __init__(self, task: Task, program: Program) -> None:
+    def __init__(self, task: Task, program: Program, clock: VirtualClock | None) -> None:
         self.task = task
         self.program = program
-        self.started_at = records.now()
+        self._clock = clock
+        self.started_at = self._now()
         self.sessions: dict[str, _Session] = {}
         self.ports: dict[int, tuple[str, int]] = {}
         self.watchers: set[asyncio.Event] = set()
@@ -323,12 +340,23 @@ class _Running:
                     started_at=self.started_at,
                 )
             )
+        elif program.seconds is not None:
+            self.later(program.seconds, self._come_to_the_end)
         elif not (program.hold or program.echo or program.busy):
-            self.finish(program.exit_code, None)
+            self._come_to_the_end()
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call after so many seconds, of the clock that there is."""
+        if self._clock is not None:
+            self._clock.call_later(seconds, call)
+        else:
+            asyncio.get_running_loop().call_later(seconds, call)
 
     def write(self, data: bytes, *, stderr: bool = False, at: datetime | None = None) -> None:
         if not data:
             return
+        if at is None and self._clock is not None:
+            at = self._clock()
         moment = time.time_ns() // 1_000_000 if at is None else round(at.timestamp() * 1000)
         with self.task.files.log.open("ab") as log:
             log.write(data)
@@ -383,9 +411,18 @@ class _Running:
         elif frame.kind == Kind.RESIZE:
             self.size = size_of(frame)
 
+    def _come_to_the_end(self) -> None:
+        if self.program.vanish and not self.over.is_set():
+            self.lose()
+        else:
+            self.finish(self.program.exit_code, None)
+
     def _end(self, record: Mapping[str, object]) -> None:
-        records.write(str(self.task.files.exit), record)
+        records.write(str(self.task.files.exit), {**record, "finished_at": self._now()})
         self._stop()
+
+    def _now(self) -> str:
+        return records.now() if self._clock is None else self._clock().isoformat(timespec="microseconds")
 
     def _stop(self) -> None:
         self.over.set()
