@@ -59,6 +59,13 @@ def pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
     return ends
 
 
+def duplicate(undo: contextlib.ExitStack, fd: int) -> int:
+    """Another descriptor of the same thing, closed like those of :func:`pipe`."""
+    other = os.dup(fd)
+    undo.callback(os.close, other)
+    return other
+
+
 def release(child: Child) -> None:
     """Let the process become the program; whatever names it is on record by now."""
     os.write(child.go, b"!")
@@ -120,6 +127,7 @@ def _become(
         if os.getppid() != parent:
             os._exit(125)  # the parent ended before that took effect
         _default_signals()
+        system.limit_files_again()
         os.umask(program.umask)
         if os.read(go, 1) != b"!":
             os._exit(125)

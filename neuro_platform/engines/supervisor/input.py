@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import termios
+from collections.abc import Callable
 
 from neuro_platform.engines.supervisor.loop import WRITE, Loop
 from neuro_platform.engines.supervisor.server import Connection
@@ -32,6 +33,8 @@ class Input:
         self._line_open = False
         self._owed = False  # an acknowledgement
         self._clients: list[Connection] = []
+        self.on_end: Callable[[], None] = lambda: None  # all there is has been handed on, and nothing follows
+        self.on_break: Callable[[], None] = lambda: None  # the other side takes no more
         if fd is not None:
             os.set_blocking(fd, False)
 
@@ -54,6 +57,10 @@ class Input:
         elif self._tty:
             self._waiting += self._end_of_file()
         self._write()
+
+    def end_input(self) -> None:
+        """Nothing more comes, whatever a client still says: like ``EOF`` after all that has arrived."""
+        self.take(Frame(Kind.EOF, self._arrivals.position, b""))
 
     def close(self) -> None:
         """The program is gone; what still comes is dropped."""
@@ -87,10 +94,12 @@ class Input:
             pass
         except OSError:  # the program has closed its input
             self.close()
+            self.on_break()
             return
         self._loop.watch(self._fd, WRITE if self._waiting else 0, self._ready)
         self._tell()
         if self._arrivals.ended and not self._waiting and not self._tty:
+            self.on_end()
             self.close()
 
     def _tell(self) -> None:

@@ -14,6 +14,8 @@ from neuro_sdk.wire.frames import Kind
 _READ = 64 * 1024
 _LEFT = 1024 * 1024  # what a pipe can hold, at most
 _RETRY = 0.25  # seconds between attempts to write to a full disk
+# EIO: a terminal that nobody has open any more; the others: a connection that was cut
+_ENDS = frozenset({errno.EIO, errno.ECONNRESET, errno.ETIMEDOUT, errno.ECONNABORTED, errno.EPIPE})
 _RECORD = struct.Struct(records.INDEX_RECORD)
 
 
@@ -34,6 +36,7 @@ class Reader:
         self._take = take
         self._room = room
         self._ended = ended
+        self.broken = False  # the other side went away without an end
         self._last_call = False
         self._left = _LEFT
         self.open = True  # until there is nothing more to come, or nothing that is waited for
@@ -89,8 +92,9 @@ class Reader:
                 self._over()
             return False
         except OSError as exc:
-            if exc.errno != errno.EIO:  # a terminal that nobody has open any more
+            if exc.errno not in _ENDS:
                 raise
+            self.broken = exc.errno != errno.EIO
             data = b""
         if not data:
             self.close()

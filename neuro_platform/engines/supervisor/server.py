@@ -15,6 +15,7 @@ from neuro_sdk.wire.frames import Frame, Unpacker, pack
 _REQUEST = 8 * 1024 * 1024  # bytes of a request line, at most: a command line may have 2 MiB on Linux
 _ENOUGH = 256 * 1024  # unsent bytes from which on a connection counts as slow
 _READ = 64 * 1024
+_QUEUE = 1024  # connections that wait to be accepted; a browser opens many at once
 
 
 class Refused(Exception):
@@ -219,7 +220,7 @@ class Server:
             if os.path.lexists(self._path):
                 os.unlink(self._path)
             sock.bind(self._path)
-            sock.listen(64)
+            sock.listen(_QUEUE)
             sock.setblocking(False)
         except OSError:
             sock.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import resource
 import sys
 
 LINUX = sys.platform == "linux"
@@ -13,6 +15,26 @@ _PR_SET_CHILD_SUBREAPER = 36
 _IN_MODIFY = 2
 
 _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
+
+
+_FILES = 65536  # descriptors that we want at most: three for each forwarded connection
+
+_files_before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+def allow_many_files() -> None:
+    """Have as many descriptors as we may; often a process begins with 1024, for the sake of ``select``."""
+    soft, hard = _files_before
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def limit_files_again() -> None:
+    """What a program finds is what we found."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE) != _files_before:
+        resource.setrlimit(resource.RLIMIT_NOFILE, _files_before)
 
 
 def adopt_orphans() -> None:

@@ -8,9 +8,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from neuro_platform.engines.supervisor import child, records, system
 from neuro_platform.engines.supervisor.growth import Growth
+from neuro_platform.engines.supervisor.handover import Handover
 from neuro_platform.engines.supervisor.hints import Hints
 from neuro_platform.engines.supervisor.input import Input
 from neuro_platform.engines.supervisor.loop import READ, Loop
@@ -19,14 +21,18 @@ from neuro_platform.engines.supervisor.server import Answer, Connection, Refused
 from neuro_platform.engines.supervisor.session import Session, environment, words
 from neuro_platform.engines.supervisor.streams import size_of
 from neuro_platform.engines.supervisor.times import Times
+from neuro_platform.engines.supervisor.tunnel import Tunnel
 from neuro_sdk.wire.frames import Frame, Kind
 
 _HOUSEKEEPING = 30.0
 _GRACE = 10.0  # when the machine asks to end, not a client
 _SWEEP = 10.0  # seconds to insist on ending what the program left behind
 _FULL_DISK = 10.0  # seconds to wait for room for the last output
-_LINGER = 60.0  # seconds to stay for clients of exec sessions after the task has ended
-_SESSIONS = 256  # ended sessions to remember
+_LINGER = 60.0  # seconds to stay for clients of exec sessions and tunnels after the task has ended
+_SESSIONS = 256  # exec sessions to remember, unless more have not ended
+_TUNNELS = 1024  # the same of connections: a client that missed the end asks for it within seconds
+
+_H = TypeVar("_H", bound=Handover)
 
 
 class Supervisor:
@@ -41,6 +47,7 @@ class Supervisor:
         self._tell_starter = tell_starter
         self._loop = Loop()
         self._sessions: dict[str, Session] = {}
+        self._tunnels: dict[str, Tunnel] = {}
         self._readers: list[Reader] = []
         self._log: Log | None = None
         self._terminal: child.Terminal | None = None
@@ -60,6 +67,7 @@ class Supervisor:
     def run(self) -> None:
         """Start the task and stay with it to its end."""
         system.adopt_orphans()
+        system.allow_many_files()
         self._oom_kills = system.oom_kills()
         records.reserve(self._path("exit"))
         self._server = Server(
@@ -222,6 +230,8 @@ class Supervisor:
             self._terminal = None
         for reader in self._readers:
             reader.last_call()
+        for tunnel in self._tunnels.values():
+            tunnel.task_ended()
         self._loop.later(_FULL_DISK, self._give_up)
         self._finish()
 
@@ -280,8 +290,9 @@ class Supervisor:
         )
 
     def _leave(self, until: float) -> None:
-        """Go, once the clients of exec sessions have what is theirs."""
+        """Go, once the clients of exec sessions and tunnels have what is theirs."""
         waiting = any(session.started and not session.told for session in self._sessions.values())
+        waiting = waiting or any(not tunnel.told for tunnel in self._tunnels.values())
         waiting = waiting or any(not client.idle for client in self._server.connections)
         if waiting and time.monotonic() < until:
             self._loop.later(0.05, lambda: self._leave(until))
@@ -304,6 +315,9 @@ class Supervisor:
                     self._must_run()
                     session.start()
                 return {}, lambda: session.connect(client, int(str(request["offset"])))
+            case "forward":
+                tunnel = self._tunnel(request)
+                return {}, lambda: tunnel.connect(client, int(str(request["offset"])))
             case "exec_inspect":
                 return self._session(request).describe(), None
         self._must_run()
@@ -352,14 +366,28 @@ class Supervisor:
         env = environment(self._program.env, more, tty=tty)
         program = self._program._replace(argv=words(request["argv"]), env=env)
         self._sessions[name] = Session(self._loop, program, more, tty=tty, size=_size(request))
-        over = [name for name, session in self._sessions.items() if session.told]
-        for name in over[: max(0, len(self._sessions) - _SESSIONS)]:
-            del self._sessions[name]
+        _prune(self._sessions, _SESSIONS)
+
+    def _tunnel(self, request: dict[str, object]) -> Tunnel:
+        """The connection of this id, which is made now unless the client has known it before."""
+        name = str(request["id"])
+        tunnel = self._tunnels.get(name)
+        if tunnel is None:
+            if request["resume"]:
+                raise Refused("not_found", "The connection to the job is gone")
+            self._must_run()
+            address = str(request["host"]), int(str(request["port"]))
+            tunnel = self._tunnels[name] = Tunnel(self._loop, address, keep=bool(request["keep"]))
+            _prune(self._tunnels, _TUNNELS)
+        return tunnel
 
     # Around it
 
     def _keep_house(self) -> None:
         self._server.check()
+        for handover in (*self._sessions.values(), *self._tunnels.values()):
+            if handover.forsaken:
+                handover.abandon()
         self._loop.later(_HOUSEKEEPING, self._keep_house)
 
     def _path(self, name: str) -> str:
@@ -371,6 +399,14 @@ def _program(task: Mapping[str, object]) -> child.Program:
     if not isinstance(env, dict):
         raise ValueError("env wants an object")
     return child.Program(words(task["argv"]), env, str(task["working_dir"]), int(str(task["umask"])))
+
+
+def _prune(handovers: dict[str, _H], limit: int) -> None:
+    """Forget the oldest of those that are done with, beyond the limit."""
+    if len(handovers) > limit:
+        over = [name for name, one in handovers.items() if one.told]
+        for name in over[: len(handovers) - limit]:
+            del handovers[name]
 
 
 def _code(status: int) -> int:
