@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import stat
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neuro_sdk.errors import BY_CODE, ServerNotAvailable
-from neuro_sdk.wire.frames import CHUNK, Frame, Unpacker, pack
+from neuro_sdk.errors import BY_CODE, IllegalArgumentError, ServerNotAvailable
+from neuro_sdk.wire.frames import CHUNK, Frame, Kind, Unpacker, pack
 
 _PATIENCE = 10.0  # seconds for an answer; supervisors give it at once
+_QUEUED = 0.005  # seconds until it is tried again where many wait already
+_SILENT = "The process that looks after the job does not answer; it may be stopped"
 
 
 async def ask(path: str, request: Mapping[str, object]) -> Mapping[str, Any]:
@@ -28,6 +31,24 @@ async def ask(path: str, request: Mapping[str, object]) -> Mapping[str, Any]:
 async def connect(path: str, request: Mapping[str, object]) -> SocketChannel:
     """Send a request that goes on with frames. Errors as for :func:`ask`."""
     channel, _ = await _request(path, request)
+    return channel
+
+
+async def connect_tunnel(path: str, request: Mapping[str, object]) -> SocketChannel:
+    """The same, for a connection that may yet be refused by whom it is to: then IllegalArgumentError."""
+    channel = await connect(path, request)
+    try:
+        opening = await channel.receive()
+        if opening is None:
+            raise ServerNotAvailable(_SILENT)
+        if opening.kind == Kind.EXIT:
+            said = json.loads(opening.data)
+            if said["status"] == "refused":
+                raise IllegalArgumentError(f"The job did not take the connection: {said['description']}")
+    except BaseException:
+        await channel.close()
+        raise
+    channel.put_back(opening)
     return channel
 
 
@@ -70,6 +91,10 @@ class SocketChannel:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
+    def put_back(self, frame: Frame) -> None:
+        """Have this frame received next."""
+        self._frames.appendleft(frame)
+
     def unread(self, data: bytes) -> None:
         """Give back bytes that belong to frames."""
         self._frames.extend(self._unpacker.feed(data))
@@ -77,7 +102,7 @@ class SocketChannel:
 
 async def _request(path: str, request: Mapping[str, object]) -> tuple[SocketChannel, Mapping[str, Any]]:
     _check_ours(Path(path).parent)
-    reader, writer = await asyncio.open_unix_connection(path)
+    reader, writer = await asyncio.open_unix_connection(sock=await _connect(path))
     channel = SocketChannel(reader, writer)
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -86,7 +111,7 @@ async def _request(path: str, request: Mapping[str, object]) -> tuple[SocketChan
             line, rest = await _line(reader)
     except TimeoutError:
         await channel.close()
-        raise ServerNotAvailable("The process that looks after the job does not answer; it may be stopped") from None
+        raise ServerNotAvailable(_SILENT) from None
     except BaseException:
         await channel.close()
         raise
@@ -96,6 +121,25 @@ async def _request(path: str, request: Mapping[str, object]) -> tuple[SocketChan
         raise BY_CODE.get(answer["code"], ServerNotAvailable)(answer["error"])
     channel.unread(rest)
     return channel, answer
+
+
+async def _connect(path: str) -> socket.socket:
+    """Connect without waiting in the system: asyncio takes a full queue (``EAGAIN``) for a connection on its way."""
+    until = asyncio.get_running_loop().time() + _PATIENCE
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+                return sock
+            except BlockingIOError:
+                if asyncio.get_running_loop().time() > until:
+                    raise ServerNotAvailable(_SILENT) from None
+                await asyncio.sleep(_QUEUED)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _check_ours(folder: Path) -> None:

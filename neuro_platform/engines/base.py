@@ -201,6 +201,30 @@ class Reachable(Protocol):
         """
 
 
+@runtime_checkable
+class Forwarding(Protocol):
+    """An engine that carries connections to ports of running tasks, and keeps them for clients that lose their way."""
+
+    async def forward(
+        self, handle: Handle, port: int, tunnel_id: str, *, offset: int = 0, resume: bool = False, keep: bool = True
+    ) -> Channel:
+        """Connect to a port at which the task listens, or come back to that connection: what came from ``offset`` on.
+
+        The same ``tunnel_id`` twice connects once; with ``resume`` it has to be there already. The first frame received
+        is an ``ACK`` with the offset up to which input has arrived. Send ``STDIN`` (numbered; ``WINDOW`` as for
+        :meth:`Interactive.input`), ``EOF`` when nothing more is sent, ``ACK`` for what has safely arrived; receive
+        ``STDOUT``, ``ACK``, ``EOF`` when the task's side sends no more, and ``EXIT`` when both have ended, or the
+        connection broke: ``{"status": "closed"}`` is an end, ``"reset"`` is none. Send ``EXIT`` of either status to let
+        go: what was sent still arrives with ``"closed"``, the connection breaks at once with ``"reset"``.
+
+        A client that goes away without it is waited for, ten minutes at least, unless told not to ``keep`` the
+        connection: then it is closed. One that does not read slows the task, and what is not acknowledged is kept.
+
+        Raises IllegalArgumentError when nothing of the task listens there or it does not take the connection,
+        ResourceNotFound when the task does not run or the connection is gone.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """A command to run beside a task's program, with the task's environment and working directory."""

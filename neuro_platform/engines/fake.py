@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 import time
 from collections import deque
@@ -18,7 +19,7 @@ from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, F
 from neuro_platform.engines.supervisor import records
 from neuro_platform.engines.supervisor.streams import Arrivals, Backlog, exit_frame, size_of
 from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound
-from neuro_sdk.wire.frames import Frame, Kind
+from neuro_sdk.wire.frames import CHUNK, Frame, Kind
 
 _RECORD = struct.Struct(records.INDEX_RECORD)
 _TIME_RECORD = struct.Struct(records.TIME_RECORD)
@@ -260,6 +261,21 @@ class FakeEngine:
         if signal and not (signal == 15 and task.program.stubborn):
             task.finish(128 + signal, signal)
 
+    async def forward(
+        self, handle: Handle, port: int, tunnel_id: str, *, offset: int = 0, resume: bool = False, keep: bool = True
+    ) -> Channel:
+        task = self._live(handle)
+        tunnel = task.tunnels.get(tunnel_id)
+        if tunnel is None:
+            if resume:
+                raise ResourceNotFound("The connection to the job is gone")
+            try:
+                streams = await asyncio.open_connection(*await self.reach(handle, port))
+            except (OSError, ResourceNotFound) as exc:
+                raise IllegalArgumentError(str(exc)) from exc
+            tunnel = task.tunnels[tunnel_id] = _Tunnel(*streams, keep=keep)
+        return tunnel.connect(offset)
+
     async def reach(self, handle: Handle, port: int) -> tuple[str, int]:
         address = self._live(handle).ports.get(port)
         if address is None:
@@ -314,6 +330,7 @@ class _Running:
         self.started_at = self._now()
         self.sessions: dict[str, _Session] = {}
         self.ports: dict[int, tuple[str, int]] = {}
+        self.tunnels: dict[str, _Tunnel] = {}
         self.watchers: set[asyncio.Event] = set()
         self.over = asyncio.Event()
         self.lost = False
@@ -428,6 +445,8 @@ class _Running:
         self.over.set()
         for session in self.sessions.values():
             session.finish(137)
+        for tunnel in self.tunnels.values():
+            tunnel.finish("closed")
         for pipe in self._inputs:
             pipe.end()
         self._tell()
@@ -500,12 +519,105 @@ class _Session:
             self.backlog.ack(frame.offset)
 
 
+class _Tunnel:
+    """A connection to where a test said that a task listens."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, keep: bool) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._keep = keep
+        self._backlog = Backlog()
+        self._arrivals = Arrivals()
+        self._room = asyncio.Event()
+        self._output_ended = False
+        self._status = ""
+        self._pipe: _Pipe | None = None
+        self._sent = 0
+        self._reading = asyncio.create_task(self._read())
+
+    def connect(self, offset: int) -> Channel:
+        if self._pipe is not None:
+            self._pipe.end()
+        self._pipe = _Pipe(self._take, closed=self._left)
+        self._sent = offset
+        self._pipe.put(Frame(Kind.ACK, self._arrivals.position, b""))
+        self._acknowledged(offset)
+        self._push()
+        return self._pipe
+
+    def finish(self, status: str) -> None:
+        if not self._status:
+            self._status = status
+            self._reading.cancel()
+            if status == "reset":
+                self._writer.transport.abort()
+            else:
+                self._writer.close()
+            self._push()
+
+    async def _read(self) -> None:
+        try:
+            while data := await self._reader.read(CHUNK):
+                self._backlog.add(Kind.STDOUT, data)
+                self._push()
+                while not self._backlog.room:
+                    self._room.clear()
+                    await self._room.wait()
+        except ConnectionError:
+            self.finish("reset")
+        self._output_ended = True
+        self._end_when_both_have()
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind == Kind.STDIN:
+            self._writer.write(self._arrivals.take(frame))
+            if self._pipe is not None:
+                self._pipe.put(Frame(Kind.ACK, self._arrivals.position, b""))
+        elif frame.kind == Kind.EOF and self._arrivals.end(frame) and not self._status:
+            self._writer.write_eof()
+            self._end_when_both_have()
+        elif frame.kind == Kind.ACK:
+            self._acknowledged(frame.offset)
+        elif frame.kind == Kind.EXIT:
+            self.finish(json.loads(frame.data)["status"])
+
+    def _acknowledged(self, offset: int) -> None:
+        self._backlog.ack(offset)
+        self._room.set()
+
+    def _end_when_both_have(self) -> None:
+        if self._output_ended and self._arrivals.ended:
+            self.finish("closed")
+        else:
+            self._push()
+
+    def _push(self) -> None:
+        if self._pipe is None or self._pipe.ended:
+            return
+        while frame := self._backlog.after(self._sent):
+            self._pipe.put(frame)
+            self._sent = frame.offset + len(frame.data)
+        if self._status:
+            said = json.dumps({"status": self._status}).encode()
+            self._pipe.put(Frame(Kind.EXIT, self._backlog.end, said))
+            self._pipe.end()
+        elif self._output_ended:
+            self._pipe.put(Frame(Kind.EOF, self._backlog.end, b""))
+
+    def _left(self) -> None:
+        if not self._keep:
+            self._sent = self._backlog.end
+            self._backlog.ack(self._sent)
+            self.finish("closed")
+
+
 class _Pipe:
     """A channel whose other side is in this process."""
 
-    def __init__(self, take: Callable[[Frame], None]) -> None:
+    def __init__(self, take: Callable[[Frame], None], *, closed: Callable[[], None] = lambda: None) -> None:
         self.ended = False
         self._take = take
+        self._closed = closed
         self._frames: deque[Frame] = deque()
         self._ready = asyncio.Event()
 
@@ -524,6 +636,7 @@ class _Pipe:
     async def close(self) -> None:
         self._frames.clear()
         self.end()
+        self._closed()
 
     def put(self, frame: Frame) -> None:
         if not self.ended:

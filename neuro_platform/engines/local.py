@@ -23,13 +23,13 @@ from typing import Any, ClassVar
 from neuro_platform.engines import _machine, _reports
 from neuro_platform.engines._gpus import Gpus
 from neuro_platform.engines._ports import Ports
-from neuro_platform.engines._sockets import ask, connect
+from neuro_platform.engines._sockets import ask, connect, connect_tunnel
 from neuro_platform.engines._usage import Meter, Root
 from neuro_platform.engines._watch import Watch, alive
 from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task, Usage
 from neuro_platform.engines.supervisor import records
 from neuro_platform.engines.supervisor.server import private_folder
-from neuro_sdk.errors import ResourceNotFound, ServerNotAvailable
+from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound, ServerNotAvailable
 
 _SHIM = Path(__file__).with_name("shim.py")
 _PATIENCE = 60.0  # seconds for a supervisor to say that it has started
@@ -147,6 +147,23 @@ class LocalEngine:
 
     async def signal(self, handle: Handle, signal: int) -> None:
         await self._ask(handle, {"op": "signal", "signal": signal})
+
+    async def forward(
+        self, handle: Handle, port: int, tunnel_id: str, *, offset: int = 0, resume: bool = False, keep: bool = True
+    ) -> Channel:
+        request = {"op": "forward", "id": tunnel_id, "offset": offset, "resume": resume, "keep": keep}
+        if not resume:
+            try:
+                host, at = await self.reach(handle, port)
+            except ResourceNotFound as exc:
+                if self._supervisor(handle) is None:
+                    raise
+                raise IllegalArgumentError(str(exc)) from exc
+            request = {**request, "host": host, "port": at}
+        try:
+            return await connect_tunnel(handle["socket"], request)
+        except OSError as exc:
+            raise _unreachable(handle) from exc
 
     async def reach(self, handle: Handle, port: int) -> tuple[str, int]:
         return await asyncio.to_thread(self._reach, handle, port)

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from neuro_platform.engines.base import (
     Command,
     Engine,
     Files,
+    Forwarding,
     Handle,
     Interactive,
     Measured,
@@ -30,7 +32,7 @@ from neuro_platform.engines.base import (
     Task,
     Usage,
 )
-from neuro_sdk.errors import ResourceNotFound
+from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound
 from neuro_sdk.wire.frames import Frame, Kind
 
 
@@ -69,6 +71,10 @@ class Rig(ABC):
         """A running task that greets whoever connects to a port of its own, and that port."""
 
     @abstractmethod
+    async def answering(self) -> tuple[Handle, int]:
+        """A running task that sends back what it gets at a port of its own, then "bye"; ``RESET`` has it break off."""
+
+    @abstractmethod
     async def lose(self, handle: Handle) -> None:
         """Have the task vanish without a trace."""
 
@@ -87,6 +93,11 @@ class Rig(ABC):
         """The engine's way to the ports of tasks."""
         assert isinstance(self.engine, Reachable)
         return self.engine
+
+    async def forward(self, handle: Handle, port: int, tunnel_id: str = "one", **options: Any) -> Tunnel:
+        """Connect to a port through the engine."""
+        assert isinstance(self.engine, Forwarding)
+        return Tunnel(await self.engine.forward(handle, port, tunnel_id, **options))
 
     async def start(
         self,
@@ -141,6 +152,50 @@ class Rig(ABC):
 
         await until(ended)
         return await self.report(handle)
+
+
+RESET = b"break the connection"
+
+
+class Tunnel:
+    """A client of a forwarded connection, without any cleverness."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    async def next(self, *but: Kind) -> Frame:
+        """The next frame that is of none of these kinds."""
+        async with asyncio.timeout(30):
+            while (frame := await self.channel.receive()) is not None:
+                if frame.kind not in but:
+                    return frame
+        raise AssertionError("The channel ended without an end")
+
+    async def send(self, offset: int, data: bytes) -> None:
+        await self.channel.send(Frame(Kind.STDIN, offset, data))
+
+    async def end(self, offset: int) -> None:
+        await self.channel.send(Frame(Kind.EOF, offset, b""))
+
+    async def leave(self, status: str = "closed") -> None:
+        await self.channel.send(Frame(Kind.EXIT, 0, json.dumps({"status": status}).encode()))
+
+    async def read(self, size: int, offset: int = 0) -> bytes:
+        """So many bytes of output, from the offset on."""
+        got = b""
+        while len(got) < size:
+            frame = await self.next(Kind.ACK, Kind.PING)
+            assert (frame.kind, frame.offset) == (Kind.STDOUT, offset + len(got)), frame
+            got += frame.data
+        return got
+
+    async def outcome(self) -> str:
+        """How the connection ended; whatever still comes before is passed over."""
+        frame = await self.next(Kind.ACK, Kind.STDOUT, Kind.EOF)
+        assert frame.kind == Kind.EXIT
+        status: str = json.loads(frame.data)["status"]
+        await self.channel.close()
+        return status
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 30) -> None:
@@ -793,6 +848,146 @@ class Contract:
 
         assert list(await rig.engine.measure([ended, lost])) == [None, None]
         assert list(await rig.engine.measure([])) == []
+
+    # Connections to ports
+
+    async def test_a_connection_carries_both_directions_and_ends_with_both(self, rig: Rig) -> None:
+        handle, port = await rig.answering()
+        tunnel = await rig.forward(handle, port)
+
+        assert await tunnel.next() == Frame(Kind.ACK, 0, b"")
+        await tunnel.send(0, b"\xff\x00 one")
+        assert await tunnel.read(6) == b"\xff\x00 one"
+        await tunnel.end(6)
+        assert await tunnel.read(3, 6) == b"bye"
+        frame = await tunnel.next(Kind.EOF, Kind.ACK)
+
+        assert (frame.kind, frame.offset, json.loads(frame.data)["status"]) == (Kind.EXIT, 9, "closed")
+        await self._over(rig, handle, tunnel.channel)
+
+    async def test_the_end_of_one_direction_leaves_the_other(self, rig: Rig) -> None:
+        handle, port = await rig.listening(b"hello")
+        tunnel = await rig.forward(handle, port)
+
+        assert await tunnel.read(5) == b"hello"
+        assert await tunnel.next(Kind.ACK) == Frame(Kind.EOF, 5, b"")
+        await tunnel.end(0)
+
+        assert await tunnel.outcome() == "closed"
+        await self._over(rig, handle, tunnel.channel)
+
+    async def test_whoever_comes_back_to_a_connection_goes_on(self, rig: Rig) -> None:
+        handle, port = await rig.answering()
+        before = await rig.forward(handle, port)
+        await before.send(0, b"0123456789")
+        assert await before.read(10) == b"0123456789"
+        await before.channel.close()
+        await rig.reopen()
+
+        after = await rig.forward(handle, port, offset=4, resume=True)
+
+        assert await after.next() == Frame(Kind.ACK, 10, b"")
+        assert await after.read(6, 4) == b"456789"
+        await after.send(8, b"89ab")  # the first half has arrived already
+        assert await after.read(2, 10) == b"ab"
+        await after.end(12)
+        assert await after.read(3, 12) == b"bye"
+        assert await after.outcome() == "closed"
+        await self._over(rig, handle, after.channel)
+
+    async def test_the_end_is_told_to_whoever_missed_it(self, rig: Rig) -> None:
+        handle, port = await rig.answering()
+        before = await rig.forward(handle, port)
+        await before.end(0)
+        assert await before.outcome() == "closed"
+
+        after = await rig.forward(handle, port, resume=True)
+
+        assert await after.read(3) == b"bye"
+        assert await after.outcome() == "closed"
+        await self._over(rig, handle, after.channel)
+
+    async def test_a_connection_that_is_not_there_cannot_be_resumed(self, rig: Rig) -> None:
+        handle, port = await rig.answering()
+
+        with pytest.raises(ResourceNotFound, match="is gone"):
+            await rig.forward(handle, port, "unheard-of", resume=True)
+        await rig.engine.stop(handle, grace=0)
+        await rig.end(handle)
+
+    async def test_a_broken_connection_is_no_end(self, rig: Rig) -> None:
+        handle, port = await rig.answering()
+        tunnel = await rig.forward(handle, port)
+
+        await tunnel.send(0, RESET)
+
+        assert await tunnel.outcome() == "reset"
+        await self._over(rig, handle, tunnel.channel)
+
+    @pytest.mark.parametrize("status", ["closed", "reset"])
+    async def test_a_client_may_let_go(self, rig: Rig, status: str) -> None:
+        handle, port = await rig.answering()
+        tunnel = await rig.forward(handle, port)
+        await tunnel.send(0, b"hello")
+        await tunnel.read(5)
+
+        await tunnel.leave(status)
+
+        assert await tunnel.outcome() == status
+        await self._over(rig, handle, tunnel.channel)
+
+    async def test_a_connection_that_is_not_kept_goes_with_its_client(self, rig: Rig) -> None:
+        handle, port = await rig.answering()
+        tunnel = await rig.forward(handle, port, keep=False)
+        await tunnel.send(0, b"hello")
+        await tunnel.read(5)
+        await tunnel.channel.close()
+
+        async def closed() -> bool:
+            try:
+                again = await rig.forward(handle, port, resume=True)
+            except ResourceNotFound:
+                return True
+            frame = await again.next(Kind.ACK)
+            await again.channel.close()
+            return frame.kind == Kind.EXIT
+
+        await until(closed)
+        await rig.engine.stop(handle, grace=0)
+        await rig.end(handle)
+
+    async def test_connections_do_not_meet(self, rig: Rig) -> None:
+        handle, port = await rig.answering()
+        tunnels = [await rig.forward(handle, port, f"tunnel-{number}") for number in range(5)]
+        for number, tunnel in enumerate(tunnels):
+            await tunnel.send(0, b"%d" % number * 1000)
+
+        assert [await tunnel.read(1000) for tunnel in tunnels] == [b"%d" % number * 1000 for number in range(5)]
+        for tunnel in tunnels:
+            await tunnel.channel.close()
+        await rig.engine.stop(handle, grace=0)
+        await rig.end(handle)
+
+    async def test_the_end_of_a_task_ends_its_connections(self, rig: Rig) -> None:
+        handle, port = await rig.answering()
+        tunnel = await rig.forward(handle, port)
+
+        await rig.engine.stop(handle, grace=0)
+
+        assert await tunnel.outcome() in ("closed", "reset")
+        await rig.end(handle)
+        with pytest.raises(ResourceNotFound, match="does not run"):
+            await rig.forward(handle, port, "another")
+
+    async def test_where_nothing_of_the_task_listens_is_no_connection(self, rig: Rig) -> None:
+        handle, _ = await rig.answering()
+        with socket.create_server(("127.0.0.1", 0)) as others:
+            port = others.getsockname()[1]
+
+            with pytest.raises(IllegalArgumentError, match=f"Nothing of the job listens on port {port}"):
+                await rig.forward(handle, port)
+        await rig.engine.stop(handle, grace=0)
+        await rig.end(handle)
 
     async def _over(self, rig: Rig, handle: Handle, channel: Channel) -> None:
         await channel.close()

@@ -17,7 +17,7 @@ from neuro_platform.engines._watch import alive
 from neuro_platform.engines.base import Command, Handle, Task
 from neuro_platform.engines.local import LocalEngine
 from neuro_sdk.errors import NeuroError
-from tests.platform.engines.contract import Does, Rig, read_log, until
+from tests.platform.engines.contract import RESET, Does, Rig, read_log, until
 
 _PROGRAM = """
 $STUBBORN
@@ -43,6 +43,22 @@ while True:
     client, _ = servers[-1].accept()
     client.sendall(greeting.encode())
     client.close()
+"""
+
+_ANSWERER = """
+import socket, struct, sys, threading
+def answer(client):
+    with client:
+        while data := client.recv(65536):
+            if data == sys.argv[1].encode():
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+            client.sendall(data)
+        client.sendall(b"bye")
+server = socket.create_server(("127.0.0.1", 0), backlog=1000)
+print(server.getsockname()[1], flush=True)
+while True:
+    threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
 """
 
 
@@ -90,6 +106,11 @@ class LocalRig(Rig):
     async def listening(self, greeting: bytes, *hosts: str) -> tuple[Handle, int]:
         command = [sys.executable, "-c", _GREETER, greeting.decode(), *(hosts or ["127.0.0.1"])]
         handle = await self.engine.start(self.run(*command))
+        await until(lambda: read_log(handle).endswith(b"\n"))
+        return handle, int(read_log(handle))
+
+    async def answering(self) -> tuple[Handle, int]:
+        handle = await self.engine.start(self.run(sys.executable, "-c", _ANSWERER, RESET.decode()))
         await until(lambda: read_log(handle).endswith(b"\n"))
         return handle, int(read_log(handle))
 

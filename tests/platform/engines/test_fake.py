@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from neuro_platform.engines.base import Capacity, Command, Handle, State, Task
 from neuro_platform.engines.fake import FakeEngine
-from tests.platform.engines.contract import Contract, Does, Rig, read_log
+from tests.platform.engines.contract import RESET, Contract, Does, Rig, read_log
 
 
 class FakeRig(Rig):
@@ -40,7 +42,26 @@ class FakeRig(Rig):
             writer.write(greeting)
             writer.close()
 
-        server = await self._stack.enter_async_context(await asyncio.start_server(greet, "127.0.0.1", 0))
+        return await self._serving(greet)
+
+    async def answering(self) -> tuple[Handle, int]:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                if data == RESET:
+                    linger = struct.pack("ii", 1, 0)
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    writer.transport.abort()
+                    return
+                writer.write(data)
+            writer.write(b"bye")
+            writer.close()
+
+        return await self._serving(answer)
+
+    async def _serving(
+        self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    ) -> tuple[Handle, int]:
+        server = await self._stack.enter_async_context(await asyncio.start_server(serve, "127.0.0.1", 0))
         handle, port = await self.start(hold=True), next(self._numbers) + 8000
         self.engine.listen(handle["task"], port, at=server.sockets[0].getsockname())
         return handle, port
