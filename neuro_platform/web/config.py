@@ -16,7 +16,7 @@ from neuro_sdk.wire.cluster import AuthSettings, ServerConfig, server_config_doc
 
 routes = web.RouteTableDef()
 
-FEATURES: Final = (frames.FEATURE, frames.LOGS_FEATURE, jobs.STDIN_FEATURE, jobs.ARGV_FEATURE)
+FEATURES: Final = (frames.FEATURE, frames.LOGS_FEATURE, jobs.STDIN_FEATURE, jobs.ARGV_FEATURE, frames.FORWARD_FEATURE)
 
 
 @routes.get(f"{API}/config")

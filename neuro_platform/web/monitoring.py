@@ -13,14 +13,16 @@ from typing import Final, cast
 
 from aiohttp import HttpVersion11, web
 
-from neuro_platform.engines.base import Channel, Command, Handle, Interactive
+from neuro_platform.engines.base import Channel, Command, Forwarding, Handle, Interactive
 from neuro_platform.services.excerpts import Excerpt
 from neuro_platform.services.jobs import Placed
 from neuro_platform.services.streams import Follower, Stretch
+from neuro_platform.web.errors import refusal
 from neuro_platform.web.http import API, answer, flag, number, read, time, user_of
 from neuro_platform.web.keys import jobs_key, streams_key
 from neuro_platform.web.relay import (
     OUTPUT,
+    BarePeer,
     Cut,
     FramedPeer,
     Inbox,
@@ -42,7 +44,7 @@ from neuro_sdk.errors import (
 from neuro_sdk.wire.codec import decode
 from neuro_sdk.wire.frames import CONTENT_TYPE, HEADER, JOB_HEADER, Frame, Kind, pack
 from neuro_sdk.wire.jobs import ExecInspect, JobRestartPolicy
-from neuro_sdk.wire.streams import ExecCreated, ExecOrder, Size
+from neuro_sdk.wire.streams import ExecCreated, ExecOrder, Exit, Size
 from neuro_sdk.wire.users import Action
 
 routes = web.RouteTableDef()
@@ -190,6 +192,31 @@ async def exec_inspect(request: web.Request) -> web.Response:
             command=shlex.join(rest),
         )
     )
+
+
+@routes.get(_JOB + "/port_forward/{port}", allow_head=False)
+async def port_forward(request: web.Request) -> web.StreamResponse:
+    """One TCP connection to a port of the job (6.8), or the way back to it."""
+    framed = wants_frames(request)
+    try:
+        channel = await _tunnel(request, framed=framed)
+    except IllegalArgumentError as exc:
+        return refusal(request, exc.status, str(exc), exc.code, msg=str(exc))
+    try:
+        socket = open_socket()
+        await socket.prepare(request)
+        peer: Peer = FramedPeer(socket, {Kind.EXIT}) if framed else BarePeer(socket)
+        await converse(
+            socket,
+            peer,
+            inbox := Inbox(socket),
+            output=_tunnel_output(peer, channel),
+            input_=forward(inbox, peer, channel),
+            closed=request.app[streams_key].closed(),
+        )
+    finally:
+        await channel.close()
+    return socket
 
 
 @routes.post(_JOB + "/resize")
@@ -386,18 +413,54 @@ async def _command_input(inbox: Inbox, peer: Peer, channel: Channel, opening: Fr
     await forward(inbox, peer, channel)
 
 
+async def _tunnel(request: web.Request, *, framed: bool) -> Channel:
+    """The connection that the client asks for, made before the handshake."""
+    placed, handle = await _with_handle(request)
+    if not isinstance(placed.engine, Forwarding):
+        raise NotSupportedError("This cluster cannot forward ports of jobs")
+    port = request.match_info["port"]
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
+        raise IllegalArgumentError(f"{port!r} is not a port: they are numbered from 1 to 65535")
+    if not framed:
+        return await placed.engine.forward(handle, int(port), uuid.uuid4().hex, keep=False)
+    tunnel_id, offset, resume = request.query.get("id", ""), number(request, "offset", 0), flag(request, "resume")
+    if not _EXEC_ID.fullmatch(tunnel_id):
+        raise IllegalArgumentError("The id of a connection has 1 to 64 letters, digits, dots, dashes or underscores")
+    return await placed.engine.forward(handle, int(port), tunnel_id, offset=offset or 0, resume=resume)
+
+
+async def _tunnel_output(peer: Peer, channel: Channel) -> None:
+    while (frame := await channel.receive()) is not None:
+        await peer.send(frame)
+        if frame.kind == Kind.EXIT:
+            if decode(frame.data, Exit).status == "reset" and not peer.resumes:
+                raise Cut("The connection was reset")
+            return
+        if not peer.resumes:
+            if frame.kind == Kind.EOF:  # half an end is the end: it knows no other
+                return
+            if frame.kind == Kind.STDOUT:
+                await channel.send(Frame(Kind.ACK, frame.offset + len(frame.data), b""))
+    raise Cut("The connection to the job cannot be reached any more")
+
+
 async def _placed(request: web.Request, action: Action) -> Placed:
     return await request.app[jobs_key].placed(user_of(request), request.match_info["job"], action)
 
 
-async def _running(request: web.Request) -> tuple[Placed, Interactive, Handle]:
+async def _with_handle(request: web.Request) -> tuple[Placed, Handle]:
     """The job for somebody who is going to do something to its processes."""
     placed = await _placed(request, Action.WRITE)
     if placed.handle is None or placed.job.status.is_finished:
         raise ResourceNotFound(f"Job {placed.job.id} does not run: it is {placed.job.status.value}")
+    return placed, placed.handle
+
+
+async def _running(request: web.Request) -> tuple[Placed, Interactive, Handle]:
+    placed, handle = await _with_handle(request)
     if not isinstance(placed.engine, Interactive):
         raise NotSupportedError("This cluster cannot talk to running jobs")
-    return placed, placed.engine, placed.handle
+    return placed, placed.engine, handle
 
 
 def _takes_input(placed: Placed) -> bool:

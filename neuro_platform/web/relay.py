@@ -67,8 +67,10 @@ class FramedPeer:
 
     resumes = True
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, more: Collection[Kind] = ()) -> None:
+        """``more`` is what this client sends besides the usual."""
         self._socket = socket
+        self._kinds = _FROM_CLIENTS.union(more)
         self._piece = _FIRST_PIECE
 
     async def begin(self, offset: int) -> None:
@@ -87,7 +89,7 @@ class FramedPeer:
             frame = unpack(message)
         except ValueError as exc:
             raise IllegalArgumentError(str(exc)) from exc
-        if frame.kind not in _FROM_CLIENTS:
+        if frame.kind not in self._kinds:
             raise IllegalArgumentError(f"A client does not send frames of kind {frame.kind}")
         if frame.kind == Kind.RESIZE:
             decode(frame.data, Size)
@@ -130,6 +132,16 @@ class PlainPeer:
         while self._next - self._acknowledged > WINDOW:
             self._more_room.clear()
             await self._more_room.wait()
+
+
+class BarePeer(PlainPeer):
+    """A client of a forwarded port of API v1 (chapter 6.8): bytes, and nothing else."""
+
+    async def send(self, frame: Frame) -> None:
+        if frame.kind == Kind.STDOUT:
+            await self._socket.send_bytes(frame.data)
+        else:
+            await super().send(frame)
 
 
 class Inbox:

@@ -29,6 +29,8 @@ LOGS_FEATURE: Final = "logs-1"  # and this: parts of logs, and ``TIME``
 
 JOB_HEADER: Final = "X-Job-Id"  # of an answer with a log: which job's it is, when it was asked for by name
 
+FORWARD_FEATURE: Final = "forward-1"  # the same: forwarded ports are framed, too, and connections to them resumed
+
 HEADER: Final = struct.Struct("!BQI")
 MOMENT: Final = struct.Struct("!Q")  # the payload of ``TIME``: milliseconds since the epoch
 CHUNK: Final = 256 * 1024  # payload bytes per frame, at most; well under aiohttp's 4 MiB message limit
@@ -42,9 +44,9 @@ class Kind(enum.IntEnum):
     STDIN = 0  # to the program
     STDOUT = 1  # from the program; everything, when it has a terminal
     STDERR = 2  # from the program
-    EXIT = 3  # JSON object with ``exit_code``: nothing follows
+    EXIT = 3  # JSON object with ``exit_code``: nothing follows. Of a tunnel, both ways, with ``status``: it is over
     RESIZE = 4  # JSON object with ``height`` and ``width``, in characters
-    EOF = 5  # to the program: no more input after ``offset``
+    EOF = 5  # to the program: no more input after ``offset``. From a tunnel: no more output after it
     ACK = 6  # to the client: input up to ``offset`` has arrived. To the supervisor: output up to it is safe
     PING = 7  # nothing; says that the connection lives, or that the log has grown
     TIME = 8  # when the output from ``offset`` on was written, up to the next such frame
