@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from neuro_sdk.factory import login_with_headless as login_with_headless
     from neuro_sdk.factory import login_with_token as login_with_token
     from neuro_sdk.factory import logout as logout
+    from neuro_sdk.forward import PortForward as PortForward
     from neuro_sdk.jobs import Jobs as Jobs
     from neuro_sdk.parser import EnvParseResult as EnvParseResult
     from neuro_sdk.parser import Parser as Parser
@@ -119,6 +120,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "login_with_token",
         "logout",
     ),
+    "forward": ("PortForward",),
     "jobs": ("Jobs",),
     "parser": ("EnvParseResult", "Parser", "VolumeParseResult"),
     "trace": ("http_trace",),

@@ -52,17 +52,45 @@ BROKEN: Final = (
 )
 
 
-class Patience:
-    """How often and how long a broken stream is tried again: until it got nowhere for ``core.reconnect`` seconds."""
+class News:
+    """Tells the user that a connection was lost, and that it is back: once, however many streams share it."""
 
     def __init__(self, core: Core, what: str) -> None:
+        self.what = what
         self._core = core
-        self._what = what
+        self._lost = 0
+        self._any_back = False
+
+    def lost(self) -> None:
+        """One more stream is without its connection."""
+        self._lost += 1
+        if self._lost == 1:
+            self._any_back = False
+            if self._core.on_lost is not None:
+                self._core.on_lost(f"The connection to {self.what} was lost, trying again")
+
+    def over(self, *, back: bool) -> None:
+        """One of them has it back, or does not wait for it any more."""
+        self._lost -= 1
+        self._any_back = self._any_back or back
+        if not self._lost and self._any_back and self._core.on_resumed is not None:
+            self._core.on_resumed()
+
+
+class Patience:
+    """How often and how long a broken stream is tried again: until it got nowhere for ``core.reconnect`` seconds.
+
+    With ``insist`` that goes for the first connection, too; without, there is nothing to resume yet.
+    """
+
+    def __init__(self, core: Core, news: News | str, *, insist: bool = False) -> None:
+        self._core = core
+        self._news = News(core, news) if isinstance(news, str) else news
         self._connected: float | None = None  # since when
         self._broke: float | None = None  # since when it gets nowhere
         self._pause = _FIRST_PAUSE
         self._said = False
-        self._came = False  # whether anything ever came: otherwise there is nothing to resume
+        self._came = insist  # whether anything ever came: otherwise there is nothing to resume
 
     def heard(self) -> None:
         """The other side has said something."""
@@ -72,13 +100,18 @@ class Patience:
         self._came = True
         if self._said:
             self._said = False
-            if self._core.on_resumed is not None:
-                self._core.on_resumed()
+            self._news.over(back=True)
 
     def progress(self) -> None:
         """The stream has gone on."""
         self._broke = None
         self._pause = _FIRST_PAUSE
+
+    def give_up(self) -> None:
+        """Nothing is waited for any more."""
+        if self._said:
+            self._said = False
+            self._news.over(back=False)
 
     async def wait(self, why: BaseException) -> None:
         """The stream broke: wait until it is time to try again, or raise StreamLost when that would be in vain."""
@@ -90,14 +123,13 @@ class Patience:
         self._connected = None
         if not self._said:
             self._said = True
-            if self._core.on_lost is not None:
-                self._core.on_lost(f"The connection to {self._what} was lost, trying again")
+            self._news.lost()
         self._broke = self._broke or now
         left = self._broke + self._core.reconnect - now
         if left <= 0:
             raise StreamLost(
-                f"The connection to {self._what} was lost and did not come back within {self._core.reconnect:g} s: "
-                f"{str(why) or type(why).__name__}"
+                f"The connection to {self._news.what} was lost and did not come back within "
+                f"{self._core.reconnect:g} s: {str(why) or type(why).__name__}"
             ) from why
         await asyncio.sleep(min(self._pause, left))
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
@@ -149,10 +181,11 @@ class FramedStream(StdStream):
         kinds: Collection[Kind] = (Kind.STDOUT, Kind.STDERR),
         stdin: bool = True,
         acks: bool = False,
+        patience: Patience | None = None,
     ) -> None:
         self._what = what
         self._connect = connect
-        self._patience = Patience(core, what)
+        self._patience = patience or Patience(core, what)
         self._kinds = frozenset(kinds)
         self._acks = acks
         self._stdin = stdin
@@ -163,6 +196,10 @@ class FramedStream(StdStream):
         self._input = _Outbox()
         self._size: Size | None = None
 
+        self.begun = False  # the other side has been heard
+        self.outcome: Exit | None = None  # once the end was told
+        self._output_ended = False
+        self._leaving: Exit | None = None
         self._over = False
         self._failure: Exception | None = None
         self._came = asyncio.Event()  # output, or the end
@@ -190,7 +227,7 @@ class FramedStream(StdStream):
         while not self._messages:
             if self._failure is not None:
                 raise self._failure
-            if self._over:
+            if self._over or self._output_ended:
                 return None
             self._came.clear()
             await self._came.wait()
@@ -222,6 +259,22 @@ class FramedStream(StdStream):
         self._size = Size(height=h, width=w)
         self._told.set()
 
+    async def ended(self) -> None:
+        """Wait for the end of both directions; raises like :meth:`read_out`."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        if self._failure is not None:
+            raise self._failure
+
+    async def leave(self, status: str) -> None:
+        """Have the other side let go: with "closed" once it has what was written, with "reset" at once."""
+        self._leaving = Exit(status=status)
+        self._told.set()
+        self._held = 0  # nobody reads any more, and the end comes behind what is here
+        self._read.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -247,6 +300,7 @@ class FramedStream(StdStream):
             else:
                 connected.set_exception(exc)
         finally:
+            self._patience.give_up()
             self._end()
 
     def _end(self) -> None:
@@ -272,10 +326,12 @@ class FramedStream(StdStream):
         while True:
             frame = await _receive(socket)
             self._patience.heard()
+            self.begun = True
             if self._position is None and frame.kind != Kind.ACK:  # an ACK has the input's numbering
                 self._position = frame.offset  # the first frame says where "now" is
             if frame.kind == Kind.EXIT:
-                self.exit_code = decode(frame.data, Exit).exit_code
+                self.outcome = decode(frame.data, Exit)
+                self.exit_code = self.outcome.exit_code
                 if self._acks:
                     with suppress(*BROKEN):
                         await socket.send_bytes(pack(Kind.ACK, self._position or 0))
@@ -287,6 +343,9 @@ class FramedStream(StdStream):
                 self._told.set()
             elif frame.kind in (Kind.STDOUT, Kind.STDERR):
                 await self._take(frame)
+            elif frame.kind == Kind.EOF:
+                self._output_ended = True
+                self._came.set()
 
     async def _take(self, frame: Frame) -> None:
         position = self._position or 0
@@ -297,7 +356,7 @@ class FramedStream(StdStream):
             self._patience.progress()
         self._position = position + len(data)
         self._told.set()
-        if not data or frame.kind not in self._kinds:
+        if not data or frame.kind not in self._kinds or self._leaving is not None:
             return
         self._messages.append(Message(2 if frame.kind == Kind.STDERR else 1, data))
         self._held += len(data)
@@ -318,7 +377,11 @@ class FramedStream(StdStream):
                 if self._acks and self._position is not None and self._position != acked:
                     acked = self._position
                     await socket.send_bytes(pack(Kind.ACK, acked))
-                if (frame := self._input.next()) is not None:
+                frame = self._input.next()
+                if self._leaving is not None and (frame is None or self._leaving.status == "reset"):
+                    await socket.send_bytes(pack(Kind.EXIT, 0, encode(self._leaving)))
+                    return
+                if frame is not None:
                     await socket.send_bytes(pack(*frame))
                 else:
                     await self._told.wait()

@@ -11,7 +11,7 @@ import asyncio
 import shlex
 import uuid
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol
 
@@ -29,6 +29,7 @@ from neuro_sdk.errors import (
     ResourceNotFound,
     StreamLost,
 )
+from neuro_sdk.forward import PortForward
 from neuro_sdk.wire.frames import CONTENT_TYPE, FEATURE, SUBPROTOCOL, Kind, Unpacker, prepare_memory
 from neuro_sdk.wire.jobs import ExecInspect, JobDescription, JobTelemetry, read_telemetry
 from neuro_sdk.wire.names import is_utf8
@@ -192,6 +193,29 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
         """Tell the job's terminal its size, in characters."""
         params = {"w": str(w), "h": str(h)}
         await self._core.call("POST", self._url(id, "resize"), params=params, repeat=True)
+
+    @asynccontextmanager
+    async def port_forward(
+        self,
+        id: str | None,  # noqa: A002
+        local_port: int,
+        job_port: int,
+        *,
+        no_key_check: bool = False,  # noqa: ARG002 - there are no keys
+        on_drop: Callable[[str], None] | None = None,
+    ) -> AsyncIterator[PortForward]:
+        """Lead connections to a local port to a port of the job, any number at a time (API v1, chapter 6.8).
+
+        It listens on ``localhost`` only; 0 takes a port that is free, and ``local_port`` of the result says which. A
+        local port that is taken raises OSError. What goes wrong with a connection is never raised: it closes that one
+        alone, and is logged, or told to ``on_drop`` in a sentence. The job may be named later (:class:`PortForward`).
+        """
+        forward = PortForward(self._core, self._port, id, local_port, job_port, on_drop)
+        async with forward:
+            yield forward
+
+    def _port(self, job: str, port: int) -> URL:
+        return self._url(job, "port_forward", str(port))
 
     def _url(self, job: str, *rest: str) -> URL:
         others = (segment(one, "not the id of a command") for one in rest)

@@ -53,12 +53,10 @@ class Tunnel(Handover):
         loop.later(_CONNECTING, self._too_late)
 
     def task_ended(self) -> None:
-        """Nobody listens any more: what was sent counts, and no more can be."""
+        """Nobody listens any more: no more can be sent, and what is still in the connection comes by itself."""
         if self._open:
             self._input_over = True
             self._input.close()
-            for reader in list(self._readers):
-                reader.last_call()
             self._check()
         else:
             self._end(REFUSED, "The job ended")
