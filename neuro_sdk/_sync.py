@@ -6,7 +6,7 @@ This module is generated from the asynchronous classes by `docs/sync_client.py`:
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
@@ -18,6 +18,7 @@ from neuro_sdk._portal import Items, Portal
 from neuro_sdk._streams import StdStream as AsyncStdStream
 from neuro_sdk.client import Client as AsyncClient
 from neuro_sdk.config import Config as AsyncConfig
+from neuro_sdk.forward import PortForward
 from neuro_sdk.jobs import Jobs as AsyncJobs
 from neuro_sdk.parser import Parser
 from neuro_sdk.wire.cluster import Cluster, Preset
@@ -351,6 +352,25 @@ class Jobs:
     def resize(self, id: str, *, w: int, h: int) -> None:
         """Tell the job's terminal its size, in characters."""
         self._portal.call(self._inner.resize(id, w=w, h=h))
+
+    def port_forward(
+        self,
+        id: str | None,
+        local_port: int,
+        job_port: int,
+        *,
+        no_key_check: bool = False,
+        on_drop: Callable[[str], None] | None = None,
+    ) -> AbstractContextManager[PortForward]:
+        """Lead connections to a local port to a port of the job, any number at a time (API v1, chapter 6.8).
+
+        It listens on ``localhost`` only; 0 takes a port that is free, and ``local_port`` of the result says which. A
+        local port that is taken raises OSError. What goes wrong with a connection is never raised: it closes that one
+        alone, and is logged, or told to ``on_drop`` in a sentence. The job may be named later (:class:`PortForward`).
+        """
+        return self._portal.enter(
+            self._inner.port_forward(id, local_port, job_port, no_key_check=no_key_check, on_drop=on_drop)
+        )
 
     def list(
         self,

@@ -37,7 +37,7 @@ class Use:
 
 
 # A new route of a job has to be here: say what it takes, and how to use it on a running job with a terminal, in which
-# the command `known` runs.
+# the command `known` runs, and which listens on port 80.
 USES: Final = [
     Use("GET", JOB, Action.READ, 200),
     Use("DELETE", JOB, Action.WRITE, 204),
@@ -49,6 +49,7 @@ USES: Final = [
     Use("GET", f"{STREAM}/{{exec}}/exec_start", Action.WRITE, 101),
     Use("POST", f"{STREAM}/{{exec}}/exec_resize", Action.WRITE, 200, "w=80&h=25"),
     Use("GET", f"{STREAM}/{{exec}}/exec_inspect", Action.WRITE, 200),
+    Use("GET", f"{STREAM}/port_forward/{{port}}", Action.WRITE, 101),
     Use("POST", f"{STREAM}/resize", Action.WRITE, 200, "w=80&h=25"),
     Use("POST", f"{STREAM}/kill", Action.WRITE, 204, "signal=SIGUSR1"),
 ]
@@ -62,10 +63,11 @@ async def session(platform: Platform) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def running(platform: Platform) -> str:
-    """A job of the first user, with a terminal and a command beside its program."""
+    """A job of the first user, with a terminal, a port and a command beside its program."""
     platform.engine.will(hold=True)
     job = await platform.parts.jobs.submit(platform.user, order(tty=True, name="train"))
     await platform.settle()
+    platform.engine.listen(f"{job.id}.1", 80, at=("127.0.0.1", platform.parts.settings.port))  # somebody is there
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {platform.token}"}) as own,
         own.post(f"{platform.url}/monitoring/{job.id}/exec_create", json={"command": "x", "exec_id": "known"}) as made,
@@ -76,7 +78,7 @@ async def running(platform: Platform) -> str:
 
 async def use(session: aiohttp.ClientSession, platform: Platform, job: str, how: Use) -> tuple[int, Any]:
     """Status and error document of a use by somebody; no document when it worked."""
-    path = how.path.replace("{job}", job).replace("{exec}", "known")
+    path = how.path.replace("{job}", job).replace("{exec}", "known").replace("{port}", "80")
     url = f"{platform.parts.settings.base_url.origin()}{path}?{how.query}"
     if how.is_socket:
         try:
