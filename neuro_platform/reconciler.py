@@ -4,6 +4,7 @@ Everything it needs is in the store. Each step is stored before it is made, and 
 line: an engine starts the same task once, stopping and forgetting twice does nothing. So after a restart it simply goes
 on with what it finds.
 
+    WAITING   its user may have one more job -> stored as QUEUED
     QUEUED    its turn has come       -> stored as STARTING, with the number of the attempt and its GPUs
     STARTING  the engine was asked    -> stored as STARTED, with the engine's handle
     STARTED   the engine says: over   -> stored as finished, ENDED; or as QUEUED again, when it is to be restarted
@@ -16,6 +17,8 @@ import asyncio
 import dataclasses
 import json
 import logging
+import shutil
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
@@ -25,12 +28,12 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from neuro_platform.engines.base import Engine, Handle, Report, State
-from neuro_platform.services.admission import Room, Share, in_order, why_waiting
+from neuro_platform.services.admission import Room, Share, in_order, why_seatless, why_waiting
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.jobs import utc_now
 from neuro_platform.services.outcome import CANNOT_RUN, cancelled, finished, item_of, seen
 from neuro_platform.services.tasks import JobLogins, attempt_folder, files_of, task_id, task_of
-from neuro_platform.states import step
+from neuro_platform.states import run_time, step
 from neuro_platform.store.jobs import JobStore, Phase, Record, Stop
 from neuro_sdk.errors import NeuroError, ServerNotAvailable
 from neuro_sdk.wire.codec import replace
@@ -44,6 +47,7 @@ _AGAIN: Final = 5.0  # seconds after the grace until a stop is asked for again
 _SHORTEST_PAUSE: Final = 0.5  # before a step that failed is made again, doubled each time
 _LONGEST_PAUSE: Final = 30.0
 _SHORT_QUEUE: Final = 200
+_IN_QUEUE: Final = (Phase.WAITING, Phase.QUEUED)
 _SAYING: Final = ""  # in the place of a job's id: the sentences of those that wait
 _WAITS: Final = "Scheduling"
 _STARTS: Final = "ContainerCreating"
@@ -141,6 +145,7 @@ class _Lane:
         self._asked: dict[str, float] = {}  # when a job was last asked to stop, by the loop's clock
         self._watches: dict[str, tuple[Handle, asyncio.Task[None]]] = {}
         self._hints: set[str] = set()  # jobs of which something new may be seen
+        self._odd: set[str] = set()  # jobs that the engine could not be asked after
         self._missed: set[str] = set()  # jobs of which something new was seen in the middle of a step
         self._wake, self._look_now = asyncio.Event(), asyncio.Event()
         self._looking = False
@@ -180,7 +185,7 @@ class _Lane:
         known = self._active.get(job_id) or self._queue.get(job_id)
         if record.stop is not None and known is not None and known.stop is None:
             self._pauses.pop(job_id, None)  # that was for another step
-        waits = record.phase is Phase.QUEUED and record.stop is None and record.handle is None
+        waits = record.phase in _IN_QUEUE and record.stop is None and record.handle is None
         if waits:
             self._active.pop(job_id, None)
             self._queue[job_id] = record
@@ -190,6 +195,7 @@ class _Lane:
         if record.phase is Phase.DONE:
             self._active.pop(job_id, None)
             self._pauses.pop(job_id, None)
+            self._odd.discard(job_id)
         if record.phase is not Phase.STARTED:
             self._asked.pop(job_id, None)
             self._unwatch(job_id)
@@ -223,10 +229,30 @@ class _Lane:
             for job_id in job_ids
             if (record := self._active.get(job_id)) and record.phase is Phase.STARTED and record.handle is not None
         ]
-        if not asked:
-            return []
-        reports = await self._engine.poll([handle for _, handle in asked])
-        return [(record, handle, report) for (record, handle), report in zip(asked, reports, strict=True)]
+        together = [(record, handle) for record, handle in asked if record.job.id not in self._odd]
+        alone = [(record, handle) for record, handle in asked if record.job.id in self._odd]
+        found: list[tuple[Record, Handle, Report]] = []
+        try:
+            reports = await self._engine.poll([handle for _, handle in together]) if together else []
+            found += [(*pair, report) for pair, report in zip(together, reports, strict=True)]
+        except ServerNotAvailable:
+            raise
+        except Exception as exc:  # noqa: BLE001  (one of them is at fault: the others are not to suffer for it)
+            log.warning("%s: asking the engine for %d jobs at once: %r", self._name, len(together), exc)
+            alone += together
+        for record, handle in alone:
+            found += await self._report(record, handle)
+        return found
+
+    async def _report(self, record: Record, handle: Handle) -> list[tuple[Record, Handle, Report]]:
+        """What the engine says of one job; nothing when it fails on that, and for a while it is not asked again."""
+        found: list[tuple[Record, Handle, Report]] = []
+        if not self._rests(record.job.id):
+            self._odd.add(record.job.id)
+            with self._judging(record.job.id):
+                found += [(record, handle, report) for report in await self._engine.poll([handle])]
+                self._odd.discard(record.job.id)
+        return found
 
     def _is_news(self, record: Record, report: Report) -> bool:
         return report.state in (State.ENDED, State.LOST) or seen(record, report, None, self._now()) != record
@@ -284,7 +310,7 @@ class _Lane:
         match record:
             case Record(phase=Phase.ENDED) | Record(phase=Phase.QUEUED, handle=dict()):
                 self._begin(record, self._forget(record))
-            case Record(phase=Phase.QUEUED):  # and it is to stop, or it would be in the queue
+            case Record(phase=Phase.QUEUED | Phase.WAITING):  # and it is to stop, or it would be in the queue
                 self._begin(record, self._change(record, lambda stored: cancelled(stored, self._now())))
             case Record(phase=Phase.STARTING):
                 self._begin(record, self._start(record) if record.stop is None else self._cancel(record))
@@ -299,7 +325,10 @@ class _Lane:
         """Give what is free to those whose turn it is; say to the others what they wait for."""
         now = self._now()
         room = Room(self._clusters.capacity(self._name), self._shares()) if self._queue else None
+        seats = self._clusters.seats(self._name) if self._queue else None
+        seated = Counter() if seats is None else self._seated()
         waiting: list[Record] = []
+        seatless: list[Record] = []
         loop_time = asyncio.get_running_loop().time()
         whole = len(self._queue) <= _SHORT_QUEUE or loop_time >= self._words_due
         if whole:
@@ -315,6 +344,12 @@ class _Lane:
                     self._begin(record, self._change(record, self._give_up))
                 elif self._has_outlived(record):
                     self._begin(record, self._change(record, self._end_life))
+                elif record.phase is Phase.WAITING:
+                    if seats is None or seated[record.job.owner] < seats:
+                        seated[record.job.owner] += 1
+                        self._begin(record, self._store.seat(job_id, seats))
+                    else:
+                        seatless.append(record)
                 elif record.not_before is None or record.not_before <= now:
                     # who waits for much is not overtaken for ever by those who ask for little
                     share = None if waiting else room.give(record.job.container.resources)
@@ -324,9 +359,9 @@ class _Lane:
                     else:
                         waiting.append(record)
         if room is not None:
-            self._say_why(room, waiting)
+            self._say_why(room, waiting, seatless)
 
-    def _say_why(self, room: Room, waiting: Sequence[Record]) -> None:
+    def _say_why(self, room: Room, waiting: Sequence[Record], seatless: Sequence[Record]) -> None:
         if _SAYING in self._steps or self._rests(_SAYING):
             return
         news: list[tuple[Record, str]] = []
@@ -335,19 +370,31 @@ class _Lane:
                 words = why_waiting(room, record.job.container.resources, ahead)
                 if record.job.summary.description != words:
                     news.append((record, words))
+        for record in seatless:
+            words = why_seatless(self._clusters.seats(self._name))
+            if record.job.summary.description != words:
+                news.append((record, words))
         if news:
             self._steps[_SAYING] = asyncio.create_task(self._made(_SAYING, self._say(news[:_SHORT_QUEUE])))
 
     async def _say(self, news: Sequence[tuple[Record, str]]) -> None:
         def step_of(words: str) -> Callable[[Record], Record]:
             def said(stored: Record) -> Record:
-                if stored.phase is not Phase.QUEUED or stored.stop is not None:
+                if stored.phase not in _IN_QUEUE or stored.stop is not None:
                     return stored
                 return self._stepped(stored, JobStatus.PENDING, _WAITS, words)
 
             return said
 
         await self._store.change_all([(record.job.id, step_of(words)) for record, words in news])
+
+    def _seated(self) -> Counter[str]:
+        """How many jobs each user has here that do not wait for a seat."""
+        return Counter(
+            record.job.owner
+            for record in (*self._active.values(), *self._queue.values())
+            if record.phase is not Phase.WAITING and not record.job.status.is_finished
+        )
 
     def _shares(self) -> list[Share]:
         running = [
@@ -477,6 +524,8 @@ class _Lane:
             await self._engine.forget(handle)
         if record.phase is Phase.ENDED and record.job.pass_config:
             await self._logins.take_back(record.job)
+        if record.job.pass_config and (files := files_of(self._folder, record)) is not None:
+            await asyncio.to_thread(shutil.rmtree, files.login, ignore_errors=True)
 
         def forgotten(stored: Record) -> Record:
             if stored.handle != handle:
@@ -493,7 +542,7 @@ class _Lane:
         )
 
     def _give_up(self, stored: Record) -> Record:
-        if stored.phase is not Phase.QUEUED or stored.stop is not None or stored.attempt:
+        if stored.phase not in _IN_QUEUE or stored.stop is not None or stored.attempt:
             return stored
         words = f"Did not get its resources within {stored.job.schedule_timeout:g} seconds"
         if stored.job.summary.description:
@@ -501,14 +550,15 @@ class _Lane:
         return finished(stored, item_of(JobStatus.FAILED, self._now(), "Collected", words))
 
     def _has_outlived(self, record: Record) -> bool:
-        minutes, began = record.job.max_run_time_minutes, record.job.summary.started_at
+        minutes = record.job.max_run_time_minutes
         # not by adding: a life span may lead beyond the last date that there is
-        return minutes is not None and began is not None and (self._now() - began) / timedelta(minutes=1) >= minutes
+        return minutes is not None and run_time(record.job, self._now()) / timedelta(minutes=1) >= minutes
 
     def _end_life(self, stored: Record) -> Record:
         if stored.stop is not None or stored.job.status.is_finished or not self._has_outlived(stored):
             return stored
-        words = f"Its life span of {stored.job.max_run_time_minutes} minutes has ended"
+        minutes = stored.job.max_run_time_minutes
+        words = f"Its life span of {minutes} {'minute' if minutes == 1 else 'minutes'} has ended"
         return dataclasses.replace(stored, stop=Stop("LifeSpanEnded", words))
 
     def _stepped(self, record: Record, status: JobStatus, reason: str, description: str = "") -> Record:

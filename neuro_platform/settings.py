@@ -17,6 +17,7 @@ cpu = 4                     # to share out; absent: what the machine has
 memory_mb = 8192
 gpu = 0
 grace = 10.0                # seconds between asking a job to end and forcing it
+jobs_per_user = 20          # unfinished ones, others wait or are refused; absent: any number
 
 [[engines.local.presets]]   # in place of those made from the machine; the first is the default
 name = "small"
@@ -63,6 +64,7 @@ class EngineSettings(Model, frozen=True, forbid_unknown_fields=True):
     memory_mb: int | None = None
     gpu: int | None = None
     grace: float = 10.0
+    jobs_per_user: int | None = None
     presets: Sequence[PresetSettings] = ()
 
 
@@ -186,6 +188,8 @@ def _problem_of(engine: EngineSettings) -> str | None:
     names = [preset.name for preset in engine.presets]
     if len(set(names)) != len(names):
         return "has two presets with the same name"
+    if engine.jobs_per_user is not None and engine.jobs_per_user < 1:
+        return "has jobs_per_user that is not above 0"
     amounts: list[EngineSettings | PresetSettings] = [engine, *engine.presets]
     if any(amount is not None and not amount > 0 for has in amounts for amount in (has.cpu, has.memory_mb)):
         return "or a preset of it has a cpu or memory_mb that is not above 0"

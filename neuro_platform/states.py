@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from neuro_sdk.wire.codec import replace
 from neuro_sdk.wire.jobs import JobDescription, JobStatus, JobStatusHistory, JobStatusItem
@@ -31,6 +31,16 @@ def step(job: JobDescription, item: JobStatusItem) -> JobDescription:
     else:
         statuses = [*job.statuses, item]
     return replace(job, status=item.status, statuses=statuses, summary=_summary(statuses))
+
+
+def run_time(job: JobDescription, now: datetime) -> timedelta:
+    """How long the job has run, all its runs together and nothing between them (chapter 5.6, ``run_time_seconds``)."""
+    total, until = timedelta(), now
+    for item in reversed(job.statuses):
+        if item.status is JobStatus.RUNNING:
+            total += max(timedelta(), until - item.transition_time)
+        until = item.transition_time
+    return total
 
 
 def pending_since(job: JobDescription) -> datetime:

@@ -104,7 +104,11 @@ class Factory:
         if address := os.environ.get(URL_ENV_NAME):
             self._check_stored_for(address)
         if not self.is_config_present and PASS_CONFIG_ENV_NAME in os.environ:
-            await self.login_with_passed_config(timeout=timeout)
+            try:
+                await self.login_with_passed_config(timeout=timeout)
+            except ConfigError:
+                if not self.is_config_present:  # else another process of the job was faster
+                    raise
         try:
             return await self._get_stored(timeout)
         except ConfigError:

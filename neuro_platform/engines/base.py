@@ -70,6 +70,11 @@ class Files:
         """
         return self.folder / "exit"
 
+    @property
+    def login(self) -> Path:
+        """Where a client inside the task keeps the login that was passed to it: never that of the machine's user."""
+        return self.folder / "login"
+
 
 class State(enum.Enum):
     """How far a task has come."""

@@ -18,6 +18,11 @@ _RANKS: Final = {JobPriority.LOW: 0, JobPriority.NORMAL: 1, JobPriority.HIGH: 2}
 _NEAR: Final = 20  # places in the queue of which more is said
 
 
+def why_seatless(seats: int | None) -> str:
+    """Why a job is not even in the queue, in a sentence."""
+    return f"Waiting for a seat: one user may have {seats} unfinished jobs here"
+
+
 def in_order(queue: Iterable[Record], now: datetime) -> list[Record]:
     """Who is first: by priority, in each as they came.
 

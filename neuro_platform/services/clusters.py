@@ -54,6 +54,10 @@ class Clusters:
         """Seconds between asking a job to end and forcing it."""
         return self._settings[name].grace
 
+    def seats(self, name: str) -> int | None:
+        """How many unfinished jobs one user may have; ``None`` for any number."""
+        return self._settings[name].jobs_per_user
+
     def capacity(self, name: str) -> Capacity | None:
         """What may be shared out; ``None`` when the backend has a queue of its own."""
         found = self._engines[name].capacity()

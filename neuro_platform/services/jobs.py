@@ -97,7 +97,7 @@ class Jobs:
         container = rules.checked_container(members, order, cluster, engine)
         rules.check_resources(container.resources, cluster, self._clusters.capacity(cluster))
         job = _job(user.name, cluster, order, container, preset_name, preset, self._now())
-        return (await self._store.add(Record(job=job), key)).job
+        return (await self._store.add(Record(job=job), key, seats=self._clusters.seats(cluster))).job
 
     async def get(self, user: User, job: str) -> JobDescription:
         """The job as it is now."""
@@ -127,7 +127,7 @@ class Jobs:
             if record.job.status.is_finished or record.stop is not None:
                 return record
             record = dataclasses.replace(record, stop=stop)
-            never_asked = record.phase is Phase.QUEUED and record.handle is None
+            never_asked = record.phase in (Phase.WAITING, Phase.QUEUED) and record.handle is None
             return cancelled(record, now) if never_asked else record
 
         await self._store.change(record.job.id, killed)

@@ -93,18 +93,24 @@ def _failure(report: Report, files: Files | None, ended: datetime) -> JobStatusI
 
 def _restarted(record: Record, report: Report, ended: datetime, now: datetime) -> Record:
     how = "was lost" if report.state is State.LOST else f"ended with exit code {report.exit_code}"
-    pause = _back_off(record.job, report)
-    words = f"The program {how}; restart policy {record.job.restart_policy.value!r}"
+    pause = _back_off(record.job, ended)
+    words = (
+        f"The program {how}; restart policy {record.job.restart_policy.value!r}, next start in"
+        f" {pause.total_seconds():g} s"
+    )
     after = _stepped(record, item_of(JobStatus.PENDING, ended, RESTARTING, words))
     return replace(after, phase=Phase.QUEUED, gpus=(), not_before=now + pause)
 
 
-def _back_off(job: JobDescription, report: Report) -> timedelta:
-    began, ended = report.started_at, report.finished_at
-    if began is not None and ended is not None and ended - began >= _CALM:
-        return timedelta(seconds=1)
-    in_a_row = min(job.summary.restarts, 10)
-    return min(timedelta(seconds=2**in_a_row), _LONGEST_BACK_OFF)
+def _back_off(job: JobDescription, ended: datetime) -> timedelta:
+    """One second, doubled with each restart since the last run that was long enough."""
+    in_a_row, until = 0, ended
+    for item in reversed(job.statuses):
+        if item.status is JobStatus.RUNNING and until - item.transition_time >= _CALM:
+            break
+        in_a_row += item.reason == RESTARTING
+        until = item.transition_time
+    return min(timedelta(seconds=2 ** min(in_a_row, 10)), _LONGEST_BACK_OFF)
 
 
 def _stepped(record: Record, item: JobStatusItem) -> Record:

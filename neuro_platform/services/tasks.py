@@ -16,6 +16,7 @@ from neuro_platform.store.jobs import Record
 from neuro_sdk.wire.jobs import JobDescription
 
 GPUS: Final = "CUDA_VISIBLE_DEVICES"
+CONFIG_FOLDER: Final = "NEUROMATION_CONFIG"
 
 
 def task_of(record: Record, *, folder: Path, capacity: Capacity | None, passed_config: str | None) -> Task:
@@ -24,6 +25,7 @@ def task_of(record: Record, *, folder: Path, capacity: Capacity | None, passed_c
     env = {**job.container.env, **_platform_env(job)}
     if passed_config is not None:
         env[PASSED_CONFIG] = passed_config
+        env.setdefault(CONFIG_FOLDER, str(Files(folder).login))
     if capacity is not None and capacity.gpu:
         env[GPUS] = ",".join(str(gpu) for gpu in record.gpus)  # none given: none seen
     return Task(

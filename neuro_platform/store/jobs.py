@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import enum
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -11,14 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Executable, Row, exists, insert, or_, select, union_all, update
+from sqlalchemy import ColumnElement, Executable, Row, exists, func, insert, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neuro_platform.engines.base import Handle
 from neuro_platform.store.database import Database
 from neuro_platform.store.permissions import may_read
 from neuro_platform.store.schema import job_tags, jobs
-from neuro_sdk.errors import Conflict, ResourceNotFound
+from neuro_platform.store.users import find_user
+from neuro_sdk.errors import AuthenticationError, Conflict, IllegalArgumentError, ResourceNotFound
 from neuro_sdk.wire.codec import Model, decode, encode
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from neuro_sdk.wire.names import is_job_id
@@ -31,6 +33,7 @@ _MOST_PARTS: Final = 100  # of one query; SQLite takes up to 500
 class Phase(enum.StrEnum):
     """How far the platform has got with a job; with the database this is all that it knows after a crash."""
 
+    WAITING = "waiting"  # for a seat: its user has as many unfinished jobs as one may have; then it is QUEUED
     QUEUED = "queued"  # waits for its turn; the engine has not been asked for the next attempt
     STARTING = "starting"  # the engine has been asked, or is about to be: it may run or not
     STARTED = "started"  # the engine's handle is stored
@@ -100,10 +103,11 @@ class JobStore:
             if not events:
                 self._waiting.pop(job_id, None)
 
-    async def add(self, record: Record, key: str | None) -> Record:
+    async def add(self, record: Record, key: str | None, *, seats: int | None = None) -> Record:
         """Store a new job, or return the one that this key (idempotency) has brought already.
 
-        Raises Conflict when an unfinished job of the owner has its name.
+        Raises AuthenticationError when its owner has been removed, Conflict when an unfinished job of the owner has its
+        name, and IllegalArgumentError when it would not wait and the owner has ``seats`` jobs on its cluster.
         """
         job = record.job
         async with self._database.write() as conn:
@@ -111,11 +115,20 @@ class JobStore:
                 rows = await _rows(conn, jobs.c.owner == job.owner, jobs.c.idempotency_key == key)
                 if rows:
                     return _record(rows[0])
+            if await find_user(conn, job.owner) is None:
+                raise AuthenticationError(f"The user {job.owner!r} was removed from the platform")
             if job.name is not None and (holder := await _holder_of(conn, job.owner, job.name)) is not None:
                 raise Conflict(
                     f"There is a job named {job.name!r} already that has not finished ({holder}): kill it or choose"
                     " another name"
                 )
+            if seats is not None and await _seated(conn, job) >= seats:
+                if not job.wait_for_jobs_quota:
+                    raise IllegalArgumentError(
+                        f"You have {seats} unfinished jobs on the cluster {job.cluster_name!r}, and one user may have"
+                        " no more: wait until one ends, kill one, or queue for its place with --wait-for-seat"
+                    )
+                record = dataclasses.replace(record, phase=Phase.WAITING)
             result = await conn.execute(
                 insert(jobs).values(
                     id=job.id,
@@ -162,6 +175,20 @@ class JobStore:
         for record in changed:
             self._tell(record)
         return afters
+
+    async def seat(self, job_id: str, seats: int | None) -> Record:
+        """Let a job that waits for a seat have one, if there is one now."""
+        async with self._database.write() as conn:
+            rows = await _rows(conn, jobs.c.id == job_id)
+            if not rows:
+                raise ResourceNotFound(f"No job {job_id!r}")
+            before = after = _record(rows[0])
+            if before.phase is Phase.WAITING and (seats is None or await _seated(conn, before.job) < seats):
+                after = dataclasses.replace(before, phase=Phase.QUEUED)
+                await conn.execute(update(jobs).where(jobs.c.id == job_id).values(**_changing(after)))
+        if after != before:
+            self._tell(after)
+        return after
 
     async def get(self, owner: str, job: str) -> Record | None:
         """The job with this id, or the newest of this name."""
@@ -282,6 +309,18 @@ def _conditions(only: Filter) -> list[ColumnElement[bool]]:
         conditions.append(jobs.c.created_us <= _microseconds(only.until))
     conditions += [exists().where(job_tags.c.job_seq == jobs.c.seq, job_tags.c.tag == tag) for tag in only.tags]
     return conditions
+
+
+async def _seated(conn: AsyncConnection, job: JobDescription) -> int:
+    """How many unfinished jobs its owner has on its cluster, without those that wait until they may be one of them."""
+    active = [str(status) for status in JobStatus.active_items()]
+    query = select(func.count()).where(
+        jobs.c.owner == job.owner,
+        jobs.c.cluster == job.cluster_name,
+        jobs.c.status.in_(active),
+        jobs.c.phase != str(Phase.WAITING),
+    )
+    return int((await conn.execute(query)).scalar_one())
 
 
 async def _holder_of(conn: AsyncConnection, owner: str, name: str) -> str | None:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from neuro_platform.store.database import Database, sqlite_url
 from neuro_platform.store.jobs import Record
 from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, ServerNotAvailable
 from neuro_sdk.wire.codec import replace
-from neuro_sdk.wire.jobs import JobDescription, JobStatus
+from neuro_sdk.wire.jobs import JobDescription, JobStatus, JobStatusItem
 from neuro_sdk.wire.users import Action
 from tests.conftest import Platform, running_platform
 from tests.platform.orders import Clock, explicit, order
@@ -335,6 +336,22 @@ class TestLifeSpan:
 
         await until(platform, other, JobStatus.SUCCEEDED)
 
+    async def test_it_counts_all_runs_and_nothing_between_them(self, platform: Platform, clock: Clock) -> None:
+        platform.engine.will(hold=True)
+        job = await look(platform, await submit(platform, order(max_run_time_minutes=10, restart_policy="always")))
+        began = job.statuses[-1].transition_time
+        ran = [
+            JobStatusItem(JobStatus.RUNNING, began - timedelta(hours=2)),
+            JobStatusItem(JobStatus.PENDING, began - timedelta(hours=2) + timedelta(minutes=6), "Restarting"),
+        ]
+        await change(platform, job, statuses=[job.statuses[0], *ran, *job.statuses[1:]])
+
+        clock.advance(minutes=3, seconds=55)
+        assert (await look(platform, job)).status is JobStatus.RUNNING
+        clock.advance(seconds=6)
+
+        assert steps(await look(platform, job))[-1] == ("cancelled", "LifeSpanEnded")
+
     async def test_it_is_not_restarted_after_that(self, platform: Platform, clock: Clock) -> None:
         platform.engine.will(hold=True)
         job = await look(platform, await submit(platform, order(max_run_time_minutes=1, restart_policy="always")))
@@ -350,7 +367,9 @@ class TestRestart:
         platform.engine.will(exit_code=1)
         job = await look(platform, await submit(platform, order(restart_policy="on-failure")))
         assert steps(job)[-1] == ("pending", "Restarting")
-        assert job.history.description == "The program ended with exit code 1; restart policy 'on-failure'"
+        assert job.history.description == (
+            "The program ended with exit code 1; restart policy 'on-failure', next start in 1 s"
+        )
         assert [task.id for task in platform.engine.started] == [f"{job.id}.1"]
 
         platform.engine.will(exit_code=0, output=b"done\n")
@@ -405,6 +424,28 @@ class TestRestart:
 
 
 class TestPassedLogin:
+    async def test_it_is_kept_apart_from_that_of_the_machines_user(self, platform: Platform) -> None:
+        platform.engine.will(hold=True)
+        job = await look(platform, await submit(platform, order(pass_config=True)))
+        (task,) = platform.engine.started
+        own = Path(task.env["NEUROMATION_CONFIG"])
+        assert own.parent == task.folder
+        own.mkdir()
+        (own / "db").write_text("a token")
+
+        platform.engine.finish(task.id)
+
+        assert (await look(platform, job)).status is JobStatus.SUCCEEDED
+        assert not own.exists()
+        assert task.files.log.exists()
+
+    async def test_a_folder_of_the_users_choice_is_taken(self, platform: Platform) -> None:
+        document = order(pass_config=True, env={"NEUROMATION_CONFIG": "/elsewhere"})
+
+        await look(platform, await submit(platform, document))
+
+        assert platform.engine.started[0].env["NEUROMATION_CONFIG"] == "/elsewhere"
+
     async def test_it_ends_with_a_job_that_is_killed_between_two_runs(self, platform: Platform) -> None:
         platform.engine.will(exit_code=1)
         job = await look(platform, await submit(platform, order(pass_config=True, restart_policy="always")))
@@ -488,15 +529,12 @@ class TestARemovedUser:
         async with running_platform(tmp_path, {"local": engine}) as platform:
             assert (await self.of_alice(platform, job)).status is JobStatus.CANCELLED
 
-    async def test_a_job_that_slipped_in_is_not_tried_for_ever(self, platform: Platform) -> None:
+    async def test_nothing_is_taken_on_for_them_any_more(self, platform: Platform) -> None:
         await self.other(platform, order())
         await platform.parts.auth.remove_user(ALICE.name)
 
-        job = await platform.parts.jobs.submit(ALICE, order(pass_config=True))
-
-        job = await self.of_alice(platform, job)
-        assert steps(job)[-1] == ("failed", "ContainerCannotRun")
-        assert job.history.description.startswith("No user named 'alice'")
+        with pytest.raises(AuthenticationError, match="removed"):
+            await platform.parts.jobs.submit(ALICE, order())
 
 
 async def use_until_refused(platform: Platform, token: str) -> None:
@@ -510,7 +548,97 @@ def passed_token(task: Task) -> str:
     return token
 
 
+class TestSeats:
+    @pytest.fixture
+    async def platform(self, tmp_path: Path, clock: Clock) -> AsyncIterator[Platform]:
+        data = tmp_path / "platform"
+        settings = Settings(data=data, engines={"local": EngineSettings(jobs_per_user=2)})
+        async with running_platform(data, settings=settings, clock=clock) as platform:
+            platform.engine.will(hold=True)
+            yield platform
+
+    async def test_who_waits_starts_when_one_ends(self, platform: Platform) -> None:
+        first, _ = await submit(platform), await submit(platform)
+        patient = await submit(platform, order(wait_for_jobs_quota=True))
+
+        waits = await look(platform, patient)
+        assert steps(waits) == [("pending", "Creating"), ("pending", "Scheduling")]
+        assert waits.history.description == "Waiting for a seat: one user may have 2 unfinished jobs here"
+        with pytest.raises(IllegalArgumentError, match="2 unfinished jobs"):
+            await submit(platform)
+        platform.engine.finish(f"{first.id}.1")
+        await platform.settle()
+
+        assert (await look(platform, patient)).status is JobStatus.RUNNING
+
+    async def test_who_waits_for_a_seat_holds_up_nobody(self, platform: Platform) -> None:
+        await submit(platform), await submit(platform)
+        await submit(platform, order(wait_for_jobs_quota=True))
+        await platform.settle()
+        await platform.add_user("alice")
+
+        job = await platform.parts.jobs.submit(ALICE, order())
+
+        await platform.settle()
+        assert (await platform.parts.jobs.get(ALICE, job.id)).status is JobStatus.RUNNING
+
+    async def test_waiting_has_an_end(self, platform: Platform, clock: Clock) -> None:
+        await submit(platform), await submit(platform)
+        waits, killed = [await submit(platform, order(wait_for_jobs_quota=True, schedule_timeout=60)) for _ in range(2)]
+        await platform.settle()
+
+        await platform.parts.jobs.kill(platform.user, killed.id)
+        clock.advance(seconds=61)
+
+        assert steps(await look(platform, waits))[-1] == ("failed", "Collected")
+        assert steps(await look(platform, killed))[-1] == ("cancelled", "UserRequested")
+        assert len(platform.engine.started) == 2
+
+    async def test_the_wait_survives_a_restart(self, tmp_path: Path) -> None:
+        engine = FakeEngine()
+        engine.will(hold=True)
+        settings = Settings(data=tmp_path, engines={"local": EngineSettings(jobs_per_user=1)})
+        async with running_platform(tmp_path, {"local": engine}, settings) as platform:
+            first = await submit(platform)
+            patient = await submit(platform, order(wait_for_jobs_quota=True))
+            await platform.settle()
+
+        async with running_platform(tmp_path, {"local": engine}, settings) as platform:
+            assert (await look(platform, patient)).status is JobStatus.PENDING
+            engine.finish(f"{first.id}.1")
+            await platform.settle()
+            assert (await look(platform, patient)).status is JobStatus.RUNNING
+
+
 class TestEngineTrouble:
+    async def test_one_that_cannot_be_asked_after_is_asked_alone(
+        self, platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        platform.engine.will(hold=True)
+        odd, other = [await look(platform, await submit(platform)) for _ in range(2)]
+        poll = FakeEngine.poll
+
+        async def fails_for_one(engine: FakeEngine, handles: Sequence[Handle]) -> Sequence[Report]:
+            if any(handle["task"] == f"{odd.id}.1" for handle in handles):
+                raise KeyError("folder")
+            return await poll(engine, handles)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FakeEngine, "poll", fails_for_one)
+            platform.engine.finish(f"{other.id}.1")
+            await until(platform, other, JobStatus.SUCCEEDED)
+            async with asyncio.timeout(20):
+                while not count_of(odd.id, caplog):
+                    await asyncio.sleep(0.05)
+            third = await submit(platform)
+            await until(platform, third, JobStatus.RUNNING)
+            platform.engine.finish(f"{third.id}.1")
+            await until(platform, third, JobStatus.SUCCEEDED)
+            assert count_of(odd.id, caplog) < 5
+        platform.engine.finish(f"{odd.id}.1")
+
+        await until(platform, odd, JobStatus.SUCCEEDED)
+
     async def test_what_an_engine_will_never_start_fails_at_once(self, platform: Platform) -> None:
         platform.engine.will(fail_start=IllegalArgumentError("This node has no such image"))
 

@@ -45,6 +45,7 @@ def test_engines_and_their_presets(tmp_path: Path) -> None:
         [engines.big]
         cpu = 4.5
         grace = 2
+        jobs_per_user = 3
         [[engines.big.presets]]
         name = "small"
         cpu = 0.5
@@ -54,7 +55,7 @@ def test_engines_and_their_presets(tmp_path: Path) -> None:
 
     engine = load_settings(tmp_path, environ={}).engines["big"]
 
-    assert (engine.kind, engine.cpu, engine.memory_mb, engine.grace) == ("local", 4.5, None, 2)
+    assert (engine.kind, engine.cpu, engine.memory_mb, engine.grace, engine.jobs_per_user) == ("local", 4.5, None, 2, 3)
     assert [(preset.name, preset.memory_mb) for preset in engine.presets] == [("small", 64)]
 
 

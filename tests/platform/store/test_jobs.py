@@ -13,7 +13,8 @@ import pytest
 from neuro_platform.states import step
 from neuro_platform.store.database import Database, sqlite_url
 from neuro_platform.store.jobs import Filter, JobStore, Phase, Record, Stop
-from neuro_sdk.errors import Conflict, ResourceNotFound
+from neuro_platform.store.users import Account, add_user, remove_user
+from neuro_sdk.errors import AuthenticationError, Conflict, IllegalArgumentError, ResourceNotFound
 from neuro_sdk.wire.codec import encode
 from neuro_sdk.wire.codec import replace as replace_job
 from neuro_sdk.wire.jobs import JobDescription, JobStatus, JobStatusItem, read_job
@@ -24,6 +25,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[JobStore]:
     database = await Database.open(sqlite_url(tmp_path / "platform.db"))
+    async with database.write() as conn:
+        for name in ("alice", "bob"):
+            await add_user(conn, Account(name, None, START))
     yield JobStore(database)
     await database.close()
 
@@ -218,3 +222,58 @@ async def test_what_is_done_is_not_unfinished(store: JobStore) -> None:
         await store.add(Record(job=job(number), phase=phase), None)
 
     assert [record.phase for record in await store.unfinished()] == [phase for phase in Phase if phase != Phase.DONE]
+
+
+async def test_a_job_of_a_user_who_is_removed_meanwhile_is_not_stored(tmp_path: Path) -> None:
+    database = await Database.open(sqlite_url(tmp_path / "platform.db"))
+    store = JobStore(database)
+    async with database.write() as conn:
+        await add_user(conn, Account("alice", None, START))
+        adding = asyncio.create_task(store.add(Record(job=job(1)), None))
+        await asyncio.sleep(0)  # it waits for this transaction
+        await remove_user(conn, "alice")
+
+    with pytest.raises(AuthenticationError, match="removed"):
+        await adding
+    assert await store.unfinished() == []
+    await database.close()
+
+
+class TestSeats:
+    async def test_who_does_not_wait_is_refused(self, store: JobStore) -> None:
+        for number in (1, 2):
+            await store.add(Record(job=job(number)), None, seats=2)
+        await store.add(Record(job=job(3, owner="bob")), None, seats=2)
+        await store.add(Record(job=job(4, cluster="other")), None, seats=2)
+
+        with pytest.raises(IllegalArgumentError, match=r"2 unfinished jobs on the cluster 'local'.*--wait-for-seat"):
+            await store.add(Record(job=job(5)), None, seats=2)
+
+    async def test_who_waits_is_stored_and_holds_no_seat(self, store: JobStore) -> None:
+        patient = replace_job(job(2), wait_for_jobs_quota=True)
+        await store.add(Record(job=job(1)), None, seats=1)
+
+        assert (await store.add(Record(job=patient), None, seats=1)).phase is Phase.WAITING
+        assert (await store.seat(patient.id, 1)).phase is Phase.WAITING
+        await store.change(job_id(1), lambda record: replace(record, job=job(1, status=JobStatus.SUCCEEDED)))
+        assert (await store.seat(patient.id, 1)).phase is Phase.QUEUED
+        with pytest.raises(IllegalArgumentError):
+            await store.add(Record(job=job(3)), None, seats=1)
+
+    async def test_there_are_never_more_than_seats(self, store: JobStore) -> None:
+        jobs = [replace_job(job(number), wait_for_jobs_quota=number % 2 == 0) for number in range(10)]
+
+        done = await asyncio.gather(
+            *[store.add(Record(job=one), None, seats=3) for one in jobs], return_exceptions=True
+        )
+
+        queued = [one for one in done if isinstance(one, Record) and one.phase is Phase.QUEUED]
+        assert len(queued) == 3
+        assert sum(isinstance(one, Record) and one.phase is Phase.WAITING for one in done) >= 3
+
+    async def test_a_limit_that_is_gone_lets_everybody_in(self, store: JobStore) -> None:
+        patient = replace_job(job(2), wait_for_jobs_quota=True)
+        await store.add(Record(job=job(1)), None, seats=1)
+        await store.add(Record(job=patient), None, seats=1)
+
+        assert (await store.seat(patient.id, None)).phase is Phase.QUEUED
