@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from neuro_platform.settings import EngineSettings, Settings
 from neuro_platform.store.database import Database, open_database
 from neuro_platform.store.jobs import JobStore
 from neuro_platform.store.permissions import PermissionStore
-from neuro_platform.web import auth, config, jobs, monitoring, security, telemetry, users
+from neuro_platform.web import auth, channels, config, jobs, monitoring, security, telemetry, users
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import (
@@ -39,6 +40,7 @@ from neuro_platform.web.keys import (
     settings_key,
     streams_key,
     telemetry_key,
+    unread_key,
 )
 from neuro_platform.web.runner import Runner
 from neuro_sdk.errors import NeuroError, PlatformError
@@ -115,9 +117,10 @@ def make_app(platform: Platform) -> web.Application:
     app[jobs_key] = platform.jobs
     app[streams_key] = platform.streams
     app[telemetry_key] = platform.telemetry
+    app[unread_key] = Counter()
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
-    for module in (config, auth, users, jobs, monitoring, telemetry):
+    for module in (config, auth, users, jobs, monitoring, channels, telemetry):
         app.add_routes(module.routes)
     return app
 

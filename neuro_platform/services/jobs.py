@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -263,6 +264,7 @@ def _job(
         preemptible_node=preset is not None and preset.preemptible_node,
         priority=order.priority,
         wait_for_jobs_quota=order.wait_for_jobs_quota,
+        price_credits_per_hour=preset.credits_per_hour if preset is not None else Decimal(0),
     )
     return step(job, item)
 

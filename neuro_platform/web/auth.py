@@ -24,7 +24,8 @@ from neuro_platform.auth.oauth import (
 )
 from neuro_platform.auth.throttle import TooManyTries
 from neuro_platform.web.config import base_url
-from neuro_platform.web.http import API, BODY_SECONDS, answer, is_old_client
+from neuro_platform.web.generations import generation_of
+from neuro_platform.web.http import API, BODY_SECONDS, answer
 from neuro_platform.web.keys import auth_key, settings_key
 from neuro_platform.web.page import Html, notice, page, static
 from neuro_sdk.errors import AuthenticationError
@@ -167,7 +168,7 @@ async def _grant(request: web.Request, form: Mapping[str, str]) -> Grant:
             )
         case "refresh_token":
             # earlier clients drop a new refresh token and come back with the first one for ever (API v1, 4.5)
-            return await auth.logins.refresh(_member(form, "refresh_token"), rotate=not is_old_client(request))
+            return await auth.logins.refresh(_member(form, "refresh_token"), rotate=generation_of(request) is None)
         case grant_type if grant_type == GRANT_LOCAL:
             return await auth.local_grant(_member(form, "local_key"))
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from neuro_platform.auth.service import User
 
 T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 API: Final = "/api/v1"  # routes are written out in full, beginning with this where they belong to the API
 BODY_SECONDS: Final = 30.0  # how long a client may take to send a body
@@ -87,11 +89,15 @@ def time(request: web.Request, name: str) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
+def socket_route(routes: web.RouteTableDef, path: str) -> Callable[[Handler], Handler]:
+    """Have a handler answer WebSockets at the path, which clients may open with POST, too (API v1, chapter 6)."""
+
+    def add(handler: Handler) -> Handler:
+        return routes.post(path)(routes.get(path, allow_head=False)(handler))
+
+    return add
+
+
 def is_websocket(request: web.Request) -> bool:
     """Whether the client asks for a WebSocket."""
     return request.headers.get("Upgrade", "").lower() == "websocket"
-
-
-def is_old_client(request: web.Request) -> bool:
-    """Whether one of the platform's earlier clients asks, which know nothing of our additions."""
-    return request.headers.get("User-Agent", "").startswith(("NeuroCLI/", "ApoloCLI/"))

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
 
 from aiohttp import web
 
 from neuro_platform.services.jobs import Filter
 from neuro_platform.web.errors import incident
-from neuro_platform.web.generations import submission
+from neuro_platform.web.generations import ORG, generation_of, job_document, job_documents, submission
 from neuro_platform.web.http import API, answer, flag, read, read_json, time, user_of
 from neuro_platform.web.keys import jobs_key
 from neuro_sdk.errors import IllegalArgumentError, NeuroError
-from neuro_sdk.wire.codec import Model, encode
-from neuro_sdk.wire.jobs import JobStatus
+from neuro_sdk.wire.codec import Model, encode, to_plain
+from neuro_sdk.wire.jobs import JobDescription, JobStatus
 
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
+
+T = TypeVar("T")
 
 NDJSON = "application/x-ndjson"
 
@@ -32,15 +35,18 @@ class LifeSpan(Model, frozen=True):
 @routes.post(f"{API}/jobs")
 async def submit(request: web.Request) -> web.Response:
     """With ``Idempotency-Key``, sending the same submission again brings back the same job (5.2, 5.3)."""
-    document = submission(request, await read_json(request))
+    user = user_of(request)
+    document = submission(generation_of(request), await read_json(request), user=user.name)
     key = request.headers.get("Idempotency-Key")
-    return answer(await request.app[jobs_key].submit(user_of(request), document, key=key), 202)
+    return _answer_job(request, await request.app[jobs_key].submit(user, document, key=key), 202)
 
 
 @routes.get(f"{API}/jobs", allow_head=False)
 async def list_(request: web.Request) -> web.StreamResponse:
     """As lines for who accepts them, else as one document; either is sent while it is read (5.4)."""
-    pages = request.app[jobs_key].list(user_of(request), _filter(request))
+    user, only = user_of(request), _filter(request)
+    found = _nothing() if only is None else request.app[jobs_key].list(user, only)
+    pages = job_documents(generation_of(request), found)
     lines = NDJSON in request.headers.get("Accept", "")
     response = web.StreamResponse(headers={"Content-Type": NDJSON if lines else "application/json"})
     await response.prepare(request)
@@ -54,7 +60,7 @@ async def list_(request: web.Request) -> web.StreamResponse:
 
 @routes.get(f"{API}/jobs/{{job}}")
 async def get(request: web.Request) -> web.Response:
-    return answer(await request.app[jobs_key].get(user_of(request), request.match_info["job"]))
+    return _answer_job(request, await request.app[jobs_key].get(user_of(request), request.match_info["job"]))
 
 
 @routes.delete(f"{API}/jobs/{{job}}")
@@ -84,12 +90,21 @@ async def tags(request: web.Request) -> web.Response:
     return answer({"tags": await request.app[jobs_key].tags(user_of(request))})
 
 
-def _filter(request: web.Request) -> Filter:
+def _answer_job(request: web.Request, job: JobDescription, status: int = 200) -> web.Response:
+    generation = generation_of(request)
+    return answer(job if generation is None else job_document(generation, to_plain(job)), status)
+
+
+def _filter(request: web.Request) -> Filter | None:
+    """What a listing asks for; ``None`` when that is surely nothing."""
     query = request.query
-    return Filter(
-        statuses=[_status(text) for text in query.getall("status", [])],
+    statuses = _both([_status(text) for text in query.getall("status", [])], _by_materialized(request))
+    owners = _both(query.getall("owner", []), query.getall("project_name", []))  # a user's project has the user's name
+    organisations = query.getall("org_name", [ORG])
+    only = Filter(
+        statuses=statuses or (),
         name=query.get("name", ""),
-        owners=query.getall("owner", []),
+        owners=owners or (),
         tags=query.getall("tag", []),
         clusters=query.getall("cluster_name", []),
         since=time(request, "since"),
@@ -97,6 +112,23 @@ def _filter(request: web.Request) -> Filter:
         reverse=flag(request, "reverse"),
         limit=_limit(query.get("limit")),
     )
+    # jobs and their logs are either there or not
+    gone = flag(request, "being_dropped") or flag(request, "logs_removed")
+    return None if gone or statuses is None or owners is None or ORG not in organisations else only
+
+
+def _both(one: Sequence[T], other: Sequence[T]) -> Sequence[T] | None:
+    """The values that two filters let through, where an empty one lets all; ``None`` when that is no value at all."""
+    if not (one and other):
+        return one or other
+    return [value for value in one if value in other] or None
+
+
+def _by_materialized(request: web.Request) -> Sequence[JobStatus]:
+    """Whether there is something of the job on its cluster, as there is until it is finished."""
+    if "materialized" not in request.query:
+        return ()
+    return list(JobStatus.active_items() if flag(request, "materialized") else JobStatus.finished_items())
 
 
 def _status(text: str) -> JobStatus:
@@ -113,6 +145,12 @@ def _limit(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
         raise IllegalArgumentError("The limit must be a whole number, at least 1 and of at most 18 digits")
     return int(text)
+
+
+async def _nothing() -> AsyncIterator[Sequence[bytes]]:
+    pages: Sequence[Sequence[bytes]] = ()
+    for page in pages:
+        yield page
 
 
 async def _send_lines(

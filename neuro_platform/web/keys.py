@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -24,6 +25,8 @@ permissions_key: Final[web.AppKey[Permissions]] = web.AppKey("permissions")
 streams_key: Final[web.AppKey[Streams]] = web.AppKey("streams")
 telemetry_key: Final[web.AppKey[Telemetry]] = web.AppKey("telemetry")
 auth_key: Final[web.AppKey[Auth]] = web.AppKey("auth")
+# commands (job, id) whose output goes to a client of v1, which may not have read all of it
+unread_key: Final[web.AppKey[Counter[tuple[str, str]]]] = web.AppKey("unread")
 
 user_key: Final[web.RequestKey[User]] = web.RequestKey(
     "user"

@@ -7,8 +7,11 @@ import re
 import shlex
 import signal
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, cast
 
 from aiohttp import HttpVersion11, web
@@ -18,11 +21,13 @@ from neuro_platform.services.excerpts import Excerpt
 from neuro_platform.services.jobs import Placed
 from neuro_platform.services.streams import Follower, Stretch
 from neuro_platform.web.errors import refusal
-from neuro_platform.web.http import API, answer, flag, number, read, time, user_of
-from neuro_platform.web.keys import jobs_key, streams_key
+from neuro_platform.web.generations import generation_of, without_dashes
+from neuro_platform.web.http import API, answer, flag, number, read, socket_route, time, user_of
+from neuro_platform.web.keys import jobs_key, streams_key, unread_key
 from neuro_platform.web.relay import (
     OUTPUT,
     BarePeer,
+    ChannelPeer,
     Cut,
     FramedPeer,
     Inbox,
@@ -32,6 +37,7 @@ from neuro_platform.web.relay import (
     first,
     forward,
     open_socket,
+    wants_channels,
     wants_frames,
 )
 from neuro_sdk.errors import (
@@ -41,7 +47,7 @@ from neuro_sdk.errors import (
     ResourceNotFound,
     ServerNotAvailable,
 )
-from neuro_sdk.wire.codec import decode
+from neuro_sdk.wire.codec import decode, replace
 from neuro_sdk.wire.frames import CONTENT_TYPE, HEADER, JOB_HEADER, Frame, Kind, pack
 from neuro_sdk.wire.jobs import ExecInspect, JobRestartPolicy
 from neuro_sdk.wire.streams import ExecCreated, ExecOrder, Exit, Size
@@ -49,10 +55,30 @@ from neuro_sdk.wire.users import Action
 
 routes = web.RouteTableDef()
 
-_JOB: Final = API + "/monitoring/{job}"
+JOB: Final = API + "/monitoring/{job}"
 _EXEC_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _AGE: Final = re.compile(r"-[0-9]{1,9}(\.[0-9]{1,9})?")
 _NO_INPUT: Final = "-n"  # ends the id of a v1 command that was prepared without input; ids are opaque to v1 clients
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which standard streams a client of v1 wants."""
+
+    stdin: bool
+    output: frozenset[Kind]
+
+
+def asked_for(request: web.Request) -> Asked:
+    """The streams in the query; IllegalArgumentError for none, and for a terminal's output apart from its errors."""
+    tty = flag(request, "tty")
+    wanted = {Kind.STDOUT: flag(request, "stdout", True), Kind.STDERR: flag(request, "stderr", not tty)}
+    asked = Asked(flag(request, "stdin"), frozenset(kind for kind, yes in wanted.items() if yes))
+    if not (asked.stdin or asked.output):
+        raise IllegalArgumentError("Ask for at least one of stdin, stdout and stderr")
+    if tty and len(asked.output) > 1:
+        raise IllegalArgumentError("With tty there is one stream of output: ask for stdout or stderr, not for both")
+    return asked
 
 
 async def cut_streams(app: web.Application) -> None:
@@ -60,12 +86,12 @@ async def cut_streams(app: web.Application) -> None:
     app[streams_key].close()
 
 
-@routes.get(_JOB + "/log", allow_head=False)
+@routes.get(JOB + "/log", allow_head=False)
 async def log(request: web.Request) -> web.StreamResponse:
     """The job's output (6.1), as it is or in frames; all of it, or a part by lines or by time."""
     streams = request.app[streams_key]
     framed = CONTENT_TYPE in request.headers.get("Accept", "")
-    excerpt = _excerpt(request)
+    excerpt = excerpt_of(request)
     if framed and isinstance(excerpt.since, datetime) and excerpt.since > (now := streams.now()):
         raise IllegalArgumentError(
             f"'since' is in the future: it is {now.isoformat(timespec='seconds')} by this platform's clock"
@@ -98,93 +124,86 @@ async def log(request: web.Request) -> web.StreamResponse:
     return response
 
 
-@routes.get(_JOB + "/attach", allow_head=False)
+@socket_route(routes, JOB + "/attach")
 async def attach(request: web.Request) -> web.StreamResponse:
-    """The job's standard streams (6.4)."""
+    """The job's standard streams (6.4, 6.7)."""
     if wants_frames(request):
         offset = None if request.query.get("offset") == "now" else number(request, "offset", 0)
-        return await _attach(request, offset, stdin=flag(request, "stdin"))
-    stdin, stdout, stderr = flag(request, "stdin"), flag(request, "stdout", True), flag(request, "stderr", True)
-    logs = flag(request, "logs", True)
-    if not (stdin or stdout or stderr):
-        raise IllegalArgumentError("Ask for at least one of stdin, stdout and stderr")
+        return await _attach(request, offset, stdin=flag(request, "stdin"), peer=FramedPeer)
+    asked = asked_for(request)
+    channels = wants_channels(request)
     placed = await _placed(request, Action.READ)
     if _is_over(placed):
-        if not (stdout or stderr):  # the question of 21.5, whether the program still runs
+        if channels or not asked.output:  # in 21.5 the question whether the program still runs
             raise ResourceNotFound(f"Job {placed.job.id} does not run any more")
         socket = open_socket()  # 20.12 takes a refusal for a failure; it prints the log by itself
         await socket.prepare(request)
         await socket.close()
         return socket
-    kinds = {Kind.STDOUT} if stdout else set()
-    kinds |= {Kind.STDERR} if stderr else set()
-    return await _attach(request, 0 if logs else None, stdin=stdin, kinds=kinds)
+    if channels:  # the log is a request of its own
+        return await _attach(request, None, stdin=asked.stdin, peer=partial(ChannelPeer, kinds=asked.output))
+    offset = 0 if flag(request, "logs", True) else None
+    return await _attach(request, offset, stdin=asked.stdin, peer=partial(PlainPeer, kinds=asked.output))
 
 
-@routes.post(_JOB + "/exec_create")
+@routes.post(JOB + "/exec_create")
 async def exec_create(request: web.Request) -> web.Response:
     """Prepare a command beside the job's program (6.5)."""
     order = await read(request, ExecOrder)
-    argv = _words(order)
+    if order.command is not None and generation_of(request) is not None:
+        order = replace(order, command=without_dashes(order.command))
+    argv = words_of(order)
     exec_id = order.exec_id
     if exec_id is None:
         exec_id = uuid.uuid4().hex + ("" if order.stdin else _NO_INPUT)
     if not _EXEC_ID.fullmatch(exec_id):
         raise IllegalArgumentError("An exec_id has 1 to 64 letters, digits, dots, dashes or underscores")
-    placed, engine, handle = await _running(request)
+    placed, engine, handle = await running(request)
     await engine.exec_create(handle, Command(id=exec_id, argv=argv, tty=order.tty))
     return answer(ExecCreated(job_id=placed.job.id, exec_id=exec_id))
 
 
-@routes.get(_JOB + "/{exec}/exec_start", allow_head=False)
+@socket_route(routes, JOB + "/{exec}/exec_start")
 async def exec_start(request: web.Request) -> web.StreamResponse:
     """Start a prepared command, or come back to it, and connect to its streams."""
     framed = wants_frames(request)
     offset = (number(request, "offset", 0) or 0) if framed else 0
-    _, engine, handle = await _running(request)
+    placed, engine, handle = await running(request)
     exec_id = request.match_info["exec"]
     channel = await engine.exec_start(handle, exec_id, offset=offset)
+    if framed:
+        return await talk_to_command(request, channel, FramedPeer, nothing=False)
+    # 20.12 and 21.5 do not look at the output of a command of which they hear that it has ended
+    unread, which = request.app[unread_key], (placed.job.id, exec_id)
+    unread[which] += 1
     try:
-        opening = await channel.receive()
-        if opening is None:
-            raise ServerNotAvailable("The command cannot be reached now")
-        nothing = not framed and exec_id.endswith(_NO_INPUT)
-        socket = open_socket()
-        await socket.prepare(request)
-        peer: Peer = FramedPeer(socket) if framed else PlainPeer(socket)
-        inbox = Inbox(socket)
-        await converse(
-            socket,
-            peer,
-            inbox,
-            output=_command_output(peer, channel),
-            input_=_command_input(inbox, peer, channel, opening, nothing=nothing),
-            closed=request.app[streams_key].closed(),
-        )
+        return await talk_to_command(request, channel, PlainPeer, nothing=exec_id.endswith(_NO_INPUT))
     finally:
-        await channel.close()
-    return socket
+        unread[which] -= 1
+        if not unread[which]:
+            del unread[which]
 
 
-@routes.post(_JOB + "/{exec}/exec_resize")
+@routes.post(JOB + "/{exec}/exec_resize")
 async def exec_resize(request: web.Request) -> web.Response:
     """Tell a command's terminal its size."""
     width, height = _side(request, "w", None), _side(request, "h", None)
-    _, engine, handle = await _running(request)
+    _, engine, handle = await running(request)
     await engine.exec_resize(handle, request.match_info["exec"], width=width, height=height)
     return answer(None)
 
 
-@routes.get(_JOB + "/{exec}/exec_inspect")
+@routes.get(JOB + "/{exec}/exec_inspect")
 async def exec_inspect(request: web.Request) -> web.Response:
     """How a command is doing."""
-    placed, engine, handle = await _running(request)
+    placed, engine, handle = await running(request)
     state = await engine.exec_inspect(handle, request.match_info["exec"])
     first, *rest = state.command.argv
+    unread = (placed.job.id, state.command.id) in request.app[unread_key]
     return answer(
         ExecInspect(
             id=state.command.id,
-            running=state.running,
+            running=state.running or unread,
             exit_code=state.exit_code,
             job_id=placed.job.id,
             tty=state.command.tty,
@@ -194,7 +213,7 @@ async def exec_inspect(request: web.Request) -> web.Response:
     )
 
 
-@routes.get(_JOB + "/port_forward/{port}", allow_head=False)
+@socket_route(routes, JOB + "/port_forward/{port}")
 async def port_forward(request: web.Request) -> web.StreamResponse:
     """One TCP connection to a port of the job (6.8), or the way back to it."""
     framed = wants_frames(request)
@@ -219,20 +238,20 @@ async def port_forward(request: web.Request) -> web.StreamResponse:
     return socket
 
 
-@routes.post(_JOB + "/resize")
+@routes.post(JOB + "/resize")
 async def resize(request: web.Request) -> web.Response:
     """Tell the job's terminal its size."""
     width, height = _side(request, "w", 80), _side(request, "h", 25)
-    _, engine, handle = await _running(request)
+    _, engine, handle = await running(request)
     await engine.resize(handle, width=width, height=height)
     return answer(None)
 
 
-@routes.post(_JOB + "/kill")
+@routes.post(JOB + "/kill")
 async def kill(request: web.Request) -> web.Response:
     """Send a signal to the job's program (6.6); the job itself is not cancelled."""
     which = _signal(request.query.get("signal", "SIGKILL"))
-    _, engine, handle = await _running(request)
+    _, engine, handle = await running(request)
     await engine.signal(handle, which)
     return web.Response(status=204)
 
@@ -243,7 +262,8 @@ async def capacity(request: web.Request) -> web.Response:
     return answer(await request.app[jobs_key].capacity())
 
 
-def _excerpt(request: web.Request) -> Excerpt:
+def excerpt_of(request: web.Request) -> Excerpt:
+    """Which part of the output the query asks for."""
     return Excerpt(
         tail=number(request, "tail"),
         head=number(request, "head"),
@@ -305,9 +325,9 @@ async def _send_file(transport: asyncio.WriteTransport, stretch: Stretch, *, chu
 
 
 async def _attach(
-    request: web.Request, offset: int | None, *, stdin: bool, kinds: set[Kind] | None = None
+    request: web.Request, offset: int | None, *, stdin: bool, peer: Callable[[web.WebSocketResponse], Peer]
 ) -> web.StreamResponse:
-    """Both directions; with ``kinds`` to a client of v1, which sees only these."""
+    """Both directions."""
     streams = request.app[streams_key]
     placed = await _placed(request, Action.READ)
     if stdin and _takes_input(placed):
@@ -317,14 +337,14 @@ async def _attach(
     async with streams.open(user_of(request), request.match_info["job"], offset=offset) as follower:
         socket = open_socket()
         await socket.prepare(request)
-        peer: Peer = FramedPeer(socket) if kinds is None else PlainPeer(socket, kinds)
+        speaker = peer(socket)
         inbox = Inbox(socket)
         await converse(
             socket,
-            peer,
+            speaker,
             inbox,
-            output=_job_output(peer, follower),
-            input_=_job_input(request, inbox, peer, stdin),
+            output=_job_output(speaker, follower),
+            input_=_job_input(request, inbox, speaker, stdin),
             closed=streams.closed(),
         )
     return socket
@@ -374,7 +394,7 @@ async def _without_channel(request: web.Request, inbox: Inbox, peer: Peer) -> No
             elif frame.kind == Kind.RESIZE:
                 size = decode(frame.data, Size)
                 with suppress(NeuroError):  # no terminal there, or not now
-                    _, engine, handle = await _running(request)
+                    _, engine, handle = await running(request)
                     await engine.resize(handle, width=size.width, height=size.height)
 
 
@@ -394,6 +414,31 @@ async def _open_input(request: web.Request) -> Channel | None:
 async def _acknowledge(peer: Peer, channel: Channel) -> None:
     while (frame := await channel.receive()) is not None:
         await peer.send(frame)
+
+
+async def talk_to_command(
+    request: web.Request, channel: Channel, peer: Callable[[web.WebSocketResponse], Peer], *, nothing: bool
+) -> web.StreamResponse:
+    """Both directions of a command, until it ends; with ``nothing`` it has no input. Closes the channel."""
+    try:
+        opening = await channel.receive()
+        if opening is None:
+            raise ServerNotAvailable("The command cannot be reached now")
+        socket = open_socket()
+        await socket.prepare(request)
+        speaker = peer(socket)
+        inbox = Inbox(socket)
+        await converse(
+            socket,
+            speaker,
+            inbox,
+            output=_command_output(speaker, channel),
+            input_=_command_input(inbox, speaker, channel, opening, nothing=nothing),
+            closed=request.app[streams_key].closed(),
+        )
+    finally:
+        await channel.close()
+    return socket
 
 
 async def _command_output(peer: Peer, channel: Channel) -> None:
@@ -456,7 +501,7 @@ async def _with_handle(request: web.Request) -> tuple[Placed, Handle]:
     return placed, placed.handle
 
 
-async def _running(request: web.Request) -> tuple[Placed, Interactive, Handle]:
+async def running(request: web.Request) -> tuple[Placed, Interactive, Handle]:
     placed, handle = await _with_handle(request)
     if not isinstance(placed.engine, Interactive):
         raise NotSupportedError("This cluster cannot talk to running jobs")
@@ -475,7 +520,8 @@ def _is_over(placed: Placed) -> bool:
     return once and placed.files is not None and placed.files.exit.exists()
 
 
-def _words(order: ExecOrder) -> list[str]:
+def words_of(order: ExecOrder) -> list[str]:
+    """The words of a command that is to be run beside a program."""
     if order.argv is not None:
         words = list(order.argv)
     else:

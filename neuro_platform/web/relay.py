@@ -1,11 +1,11 @@
-"""Between a client's WebSocket and a program: two ways to speak with the client, input read a little ahead."""
+"""Between a client's WebSocket and a program: the ways to speak with the client, input read a little ahead."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -14,15 +14,21 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from neuro_platform.engines.base import Channel
 from neuro_platform.services.streams import HEARTBEAT
 from neuro_sdk.errors import IllegalArgumentError, NeuroError
-from neuro_sdk.wire.codec import decode
+from neuro_sdk.wire.codec import decode, encode
 from neuro_sdk.wire.frames import CHUNK, SUBPROTOCOL, WINDOW, Frame, Kind, pack, unpack
-from neuro_sdk.wire.streams import Size
+from neuro_sdk.wire.streams import Exit, Size
 
 log = logging.getLogger(__name__)
 
+CHANNELS: Final = "v2.channels.neu.ro"  # the sub-protocol of API v1, chapter 6.7
+
 OUTPUT: Final = frozenset({Kind.STDOUT, Kind.STDERR})
 
+_STDIN: Final = 0  # the channels of 6.7.2 beside standard output and error, which are 1 and 2 as in frames
+_STATUS: Final = 3
+_RESIZE: Final = 4
 _FROM_CLIENTS: Final = frozenset({Kind.STDIN, Kind.EOF, Kind.RESIZE, Kind.ACK, Kind.PING})
+_PROTOCOLS: Final = (SUBPROTOCOL, CHANNELS, "attach.apolo.us", "logs.apolo.us")
 _HEARTBEAT: Final = 10.0  # seconds between WebSocket pings
 _CLOSING: Final = 5.0  # seconds for a client to say goodbye
 _FIRST_PIECE: Final = 16 * 1024  # bytes in a message, then doubling: a line that soon breaks carries some, too
@@ -31,13 +37,21 @@ _AHEAD: Final = 2 * WINDOW  # bytes of input: more than our own client has on th
 
 def open_socket() -> web.WebSocketResponse:
     """A WebSocket as all our streams have it."""
-    return web.WebSocketResponse(protocols=[SUBPROTOCOL], heartbeat=_HEARTBEAT, timeout=_CLOSING, compress=False)
+    return web.WebSocketResponse(protocols=_PROTOCOLS, heartbeat=_HEARTBEAT, timeout=_CLOSING, compress=False)
 
 
 def wants_frames(request: web.Request) -> bool:
     """Whether the client offers to speak in frames."""
-    offered = request.headers.get("Sec-WebSocket-Protocol", "")
-    return SUBPROTOCOL in [protocol.strip() for protocol in offered.split(",")]
+    return SUBPROTOCOL in _offered(request)
+
+
+def wants_channels(request: web.Request) -> bool:
+    """Whether the client speaks as those after 21.5 do, for which only they give ``tty`` (6.7.5)."""
+    return "tty" in request.query or CHANNELS in _offered(request)
+
+
+def _offered(request: web.Request) -> Sequence[str]:
+    return [protocol.strip() for protocol in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
 
 
 class Cut(Exception):
@@ -144,6 +158,28 @@ class BarePeer(PlainPeer):
             await super().send(frame)
 
 
+class ChannelPeer(PlainPeer):
+    """A client of API v1, chapter 6.7: a number in front of input, too, and an end with the exit code."""
+
+    async def send(self, frame: Frame) -> None:
+        if frame.kind != Kind.EXIT:
+            await super().send(frame)
+        elif (code := decode(frame.data, Exit).exit_code) is not None:
+            await self._socket.send_bytes(bytes((_STATUS,)) + encode({"exit_code": code}))
+
+    def read(self, message: bytes) -> Iterable[Frame]:
+        if not message:
+            return
+        channel, data = message[0], message[1:]
+        if channel == _RESIZE:
+            decode(data, Size)
+            yield Frame(Kind.RESIZE, 0, data)
+        elif channel == _STDIN:
+            yield from super().read(data)
+        else:
+            raise IllegalArgumentError(f"A client does not send on channel {channel}")
+
+
 class Inbox:
     """What a client sends. It is read ahead a little, because a socket that is not read answers no pings either."""
 
@@ -217,6 +253,19 @@ async def converse(
     await close_socket(socket, failure)
 
 
+async def tell(
+    socket: web.WebSocketResponse, words: Coroutine[None, None, None], closed: Coroutine[None, None, None]
+) -> None:
+    """The same with a client that only listens: ``words`` returns when everything has been said."""
+    failure: BaseException | None = None
+    try:
+        if await first(words, _until_gone(socket), closed):
+            failure = Cut("The server is going down")
+    except (NeuroError, ConnectionError, Cut) as exc:
+        failure = exc
+    await close_socket(socket, failure)
+
+
 async def forward(inbox: Inbox, peer: Peer, channel: Channel) -> None:
     """Carry what a client sends to a program."""
     while (message := await inbox.get()) is not None:
@@ -238,6 +287,11 @@ async def first(*parts: Coroutine[None, None, None]) -> int:
     for task in done:
         task.result()
     return min(tasks.index(task) for task in done)
+
+
+async def _until_gone(socket: web.WebSocketResponse) -> None:
+    while (await socket.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
+        pass  # nothing that such a client says means anything
 
 
 async def _beat(peer: Peer) -> None:

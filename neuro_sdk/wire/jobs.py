@@ -6,6 +6,7 @@ import enum
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from yarl import URL
@@ -223,6 +224,7 @@ class JobDescription(Model, frozen=True, omit_defaults=True):
     privileged: bool = False
     priority: JobPriority = JobPriority.NORMAL
     wait_for_jobs_quota: bool = False  # ours: whether it may wait until its user may run one more job
+    price_credits_per_hour: Decimal = Decimal(0)  # of its preset, when it was submitted
 
     @property
     def history(self) -> JobStatusHistory:

@@ -261,7 +261,32 @@ class TestList:
         assert await ids(f"until={bound}") == both
         before = (created - timedelta(microseconds=1)).isoformat().replace("+00:00", "Z")
         assert await ids(f"until={before}") == both[:1]
-        assert await ids("being_dropped=False&logs_removed=False&org_name=x&whatever=1") == both
+        assert await ids("whatever=1") == both
+
+    async def test_filters_of_later_clients(self, api: Api) -> None:
+        api.platform.engine.will(exit_code=1)
+        failed = await api.submit(name="one")
+        await api.platform.settle()
+        api.platform.engine.will(hold=True)
+        runs = await api.submit(name="two")
+        await api.platform.settle()
+        user = api.platform.user.name
+        both = [failed["id"], runs["id"]]
+
+        async def ids(query: str) -> list[str]:
+            return [job["id"] for job in (await api("GET", f"/jobs?{query}", headers=NDJSON)).lines]
+
+        assert await ids(f"being_dropped=False&logs_removed=False&org_name=neuro&project_name={user}") == both
+        assert await ids("org_name=other&org_name=neuro") == both
+        assert await ids("org_name=other") == []
+        assert await ids("project_name=other") == []
+        assert await ids(f"project_name={user}&owner=bob") == []
+        assert await ids(f"project_name={user}&owner=bob&owner={user}") == both
+        assert await ids("being_dropped=True") == []
+        assert await ids("logs_removed=True") == []
+        assert await ids("materialized=True") == both[1:]
+        assert await ids("materialized=False") == both[:1]
+        assert await ids("materialized=True&status=failed") == []
 
     @pytest.mark.parametrize(
         "query",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import aiohttp
@@ -52,7 +52,11 @@ USES: Final = [
     Use("GET", f"{STREAM}/port_forward/{{port}}", Action.WRITE, 101),
     Use("POST", f"{STREAM}/resize", Action.WRITE, 200, "w=80&h=25"),
     Use("POST", f"{STREAM}/kill", Action.WRITE, 204, "signal=SIGUSR1"),
+    Use("GET", f"{STREAM}/top", Action.READ, 101),
+    Use("GET", f"{STREAM}/log_ws", Action.READ, 101),
+    Use("GET", f"{STREAM}/exec", Action.WRITE, 101, "cmd=true&tty=0&stdin=1"),
 ]
+USES += [replace(use, method="POST") for use in USES if use.is_socket]
 IDS: Final = [f"{use.method} {use.path.removeprefix(API)}?{use.query}" for use in USES]
 
 
@@ -82,7 +86,7 @@ async def use(session: aiohttp.ClientSession, platform: Platform, job: str, how:
     url = f"{platform.parts.settings.base_url.origin()}{path}?{how.query}"
     if how.is_socket:
         try:
-            async with session.ws_connect(url):
+            async with session.ws_connect(url, method=how.method):
                 return 101, None
         except aiohttp.WSServerHandshakeError as exc:
             return exc.status, {}
