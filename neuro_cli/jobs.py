@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from neuro_cli import exits
@@ -94,6 +95,27 @@ async def wait_start(root: Root, client: Client, job: JobDescription) -> JobDesc
         job = await client.jobs.status(job.id)
         told = _tell(root, job, told)
     return job
+
+
+@contextlib.asynccontextmanager
+async def waiting_told(root: Root, client: Client, job_id: str, *, follow: bool) -> AsyncIterator[None]:
+    """Say to somebody who reads along, while the block waits for a job's output, that and why it does not start."""
+    if not (root.is_watched and follow):
+        yield
+        return
+    telling = asyncio.create_task(_tell_waiting(root, client, job_id))
+    try:
+        yield
+    finally:
+        telling.cancel()
+
+
+async def _tell_waiting(root: Root, client: Client, job_id: str) -> None:
+    from neuro_sdk import NeuroError
+
+    with contextlib.suppress(NeuroError, OSError):  # the stream itself will say
+        await asyncio.sleep(1.0)
+        await _tell_start(root, client, await client.jobs.status(job_id), asyncio.Event())
 
 
 def ended(root: Root, job: JobDescription, code: int | None = None) -> int:

@@ -154,17 +154,24 @@ class Cpus(_Text):
 
 
 class Moment(_Text):
-    """An ISO 8601 date or time, or an age such as ``1d2h``; without a zone it is local time."""
+    """An ISO 8601 date or time, or an age such as ``1d2h``; without a zone it is local time.
+
+    With ``ages`` an age stays one, for the platform to count it back by its own clock.
+    """
 
     name = "date_or_timedelta"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
+    def __init__(self, *, ages: bool = False) -> None:
+        self._ages = ages
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | timedelta:
+        if isinstance(value, datetime | timedelta):
             return value
         age = parse_duration(str(value))
         try:
             if age is not None:
-                return datetime.now().astimezone() - timedelta(seconds=age)
+                time = datetime.now().astimezone() - timedelta(seconds=age)  # which there may not be
+                return timedelta(seconds=age) if self._ages else time
             return datetime.fromisoformat(str(value)).astimezone()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither a date such as 2026-01-31 nor an age such as 1d2h", param, ctx)
@@ -215,6 +222,7 @@ DURATION = Duration()
 MEMORY = Memory()
 CPUS = Cpus()
 MOMENT = Moment()
+MOMENT_OR_AGE = Moment(ages=True)
 SECONDS = Seconds()
 SECONDS_OR_NEVER = Seconds(or_never=True)
 URL = PlatformUrl()

@@ -17,13 +17,14 @@ import struct
 import sys
 import termios
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 CHUNK: Final = 64 * 1024
 _SAFE: Final = 4096  # a page: what a pipe that is ready takes without blocking, however full it is otherwise
 _ROOMY: Final = 1 << 20  # bytes; the most that Linux lets anybody ask for, and one turn of the loop moves them all
 
+T = TypeVar("T")
 Add = Callable[..., None]
 Remove = Callable[[int], bool]
 
@@ -73,6 +74,29 @@ class Sink:
                     continue
             loop = asyncio.get_running_loop()
             await _ready(self._fd, loop.add_writer, loop.remove_writer)
+
+    async def while_read(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do some work that writes here, but no longer than somebody reads: then it is BrokenPipeError.
+
+        Without that a pipe tells only at the next write that its reader has gone.
+        """
+        if not self._capacity:  # no pipe, or on a system that does not tell
+            return await work
+        doing, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self._unread())
+        try:
+            await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                return doing.result()
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        finally:
+            for task in (doing, leaving):
+                task.cancel()
+            await asyncio.gather(doing, leaving, return_exceptions=True)
+
+    async def _unread(self) -> None:
+        """Wait until nobody has the other end of the pipe open; for our end that is the only thing to hear of."""
+        loop = asyncio.get_running_loop()
+        await _ready(self._fd, loop.add_reader, loop.remove_reader)
 
     def _put(self, data: memoryview) -> int:
         """Write as much as fits; how much that was."""

@@ -89,7 +89,7 @@ async def open_platform(
         await reconciler.open()
         permissions = Permissions(PermissionStore(database), store, clusters, clock)
         jobs_service = Jobs(store, clusters, permissions, settings.jobs, clock)
-        streams = Streams(jobs_service)
+        streams = Streams(jobs_service, clock)
         telemetry_service = Telemetry(jobs_service)
         stack.push_async_callback(telemetry_service.close)
         stack.push_async_callback(_end, asyncio.create_task(_tidy_for_ever(auth_service)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Self
 
@@ -301,13 +301,34 @@ class Jobs:
         """What the job has written and goes on to write, to its end: raw bytes, cut at no particular place."""
         return self._portal.iterate(self._inner.monitor(id))
 
-    def logs(self, id: str, *, offset: int = 0, follow: bool = True) -> Items[bytes]:
+    def logs(
+        self,
+        id: str,
+        *,
+        offset: int = 0,
+        follow: bool = True,
+        tail: int | None = None,
+        head: int | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
+        timestamps: bool = False,
+    ) -> Items[bytes]:
         """Like :meth:`monitor`, from a byte on; without ``follow`` only what there is now.
 
+        ``tail`` begins with the last so many lines, ``since`` with the first line of that time or later; what begins
+        latest counts. It ends after ``head`` lines, and after what was written up to ``until``. Times without a zone
+        are local; ages are counted back by the platform's clock. ``timestamps`` puts before each line when it was
+        begun: RFC 3339, UTC, and a blank; to about a second, see protocol-additions.
+
         Raises :class:`~neuro_sdk.errors.StreamLost` when the log broke off and could not be had again: an end without
-        an error is the end.
+        an error is the end. NotSupportedError when the platform cannot give a part, IllegalArgumentError for one that
+        makes no sense.
         """
-        return self._portal.iterate(self._inner.logs(id, offset=offset, follow=follow))
+        return self._portal.iterate(
+            self._inner.logs(
+                id, offset=offset, follow=follow, tail=tail, head=head, since=since, until=until, timestamps=timestamps
+            )
+        )
 
     def top(self, id: str) -> Items[JobTelemetry]:
         """What the job uses, about once a second while it runs; ends when it is finished (API v1, chapter 6.3).

@@ -12,25 +12,20 @@ import shlex
 import uuid
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import aiohttp
 from yarl import URL
 
 from neuro_sdk._core import Core
+from neuro_sdk._logs import Excerpt, FramedLog, plain_log
 from neuro_sdk._streams import BROKEN, SILENCE, Broken, FramedStream, Patience, PlainStream, StdStream
 from neuro_sdk._waiting import told
-from neuro_sdk.errors import (
-    ClientError,
-    IllegalArgumentError,
-    NotAPlatform,
-    NotSupportedError,
-    ResourceNotFound,
-    StreamLost,
-)
+from neuro_sdk.errors import ClientError, IllegalArgumentError, NotSupportedError, ResourceNotFound, StreamLost
 from neuro_sdk.forward import PortForward
-from neuro_sdk.wire.frames import CONTENT_TYPE, FEATURE, SUBPROTOCOL, Kind, Unpacker, prepare_memory
+from neuro_sdk.wire.frames import FEATURE, SUBPROTOCOL, Kind
 from neuro_sdk.wire.jobs import ExecInspect, JobDescription, JobTelemetry, read_telemetry
 from neuro_sdk.wire.names import is_utf8
 from neuro_sdk.wire.streams import ExecCreated, ExecOrder
@@ -78,15 +73,35 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
         """What the job has written and goes on to write, to its end: raw bytes, cut at no particular place."""
         return self.logs(id)
 
-    def logs(self, id: str, *, offset: int = 0, follow: bool = True) -> AsyncGenerator[bytes, None]:  # noqa: A002
+    def logs(
+        self,
+        id: str,  # noqa: A002
+        *,
+        offset: int = 0,
+        follow: bool = True,
+        tail: int | None = None,
+        head: int | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
+        timestamps: bool = False,
+    ) -> AsyncGenerator[bytes, None]:
         """Like :meth:`monitor`, from a byte on; without ``follow`` only what there is now.
 
+        ``tail`` begins with the last so many lines, ``since`` with the first line of that time or later; what begins
+        latest counts. It ends after ``head`` lines, and after what was written up to ``until``. Times without a zone
+        are local; ages are counted back by the platform's clock. ``timestamps`` puts before each line when it was
+        begun: RFC 3339, UTC, and a blank; to about a second, see protocol-additions.
+
         Raises :class:`~neuro_sdk.errors.StreamLost` when the log broke off and could not be had again: an end without
-        an error is the end.
+        an error is the end. NotSupportedError when the platform cannot give a part, IllegalArgumentError for one that
+        makes no sense.
         """
+        excerpt = Excerpt(
+            offset=offset, follow=follow, tail=tail, head=head, since=since, until=until, timestamps=timestamps
+        )
         if FEATURE in self._core.features:
-            return self._framed_log(id, offset, follow)
-        return self._plain_log(id, offset, follow)
+            return FramedLog(self._core, lambda job: self._url(job, "log"), id, excerpt).read()
+        return self._plain_log(id, excerpt)
 
     def top(self, id: str) -> AsyncGenerator[JobTelemetry, None]:  # noqa: A002
         """What the job uses, about once a second while it runs; ends when it is finished (API v1, chapter 6.3).
@@ -258,54 +273,14 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
                     raise ResourceNotFound(f"Job not found: {id}") from exc
                 raise
 
-    async def _framed_log(self, id: str, offset: int, follow: bool) -> AsyncGenerator[bytes, None]:  # noqa: A002
-        prepare_memory()
-        patience = Patience(self._core, f"the log of {id}")
-        headers = {"Accept": CONTENT_TYPE, "Accept-Encoding": "identity"}
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._core.timeout.sock_connect or SILENCE, sock_read=SILENCE
-        )
-        while True:
-            params = {"offset": str(offset), "follow": str(int(follow))}
-            try:
-                async with self._core.open(
-                    "GET", self._url(id, "log"), params=params, headers=headers, timeout=timeout
-                ) as response:
-                    if response.content_type != CONTENT_TYPE:
-                        raise NotAPlatform(
-                            f"Something between us and the platform answers with {response.content_type}"
-                        )
-                    unpacker = Unpacker()
-                    async for chunk in response.content.iter_any():
-                        for frame in unpacker.feed(chunk):
-                            patience.heard()
-                            if frame.kind in (Kind.STDOUT, Kind.STDERR):
-                                if frame.offset != offset:
-                                    raise StreamLost(f"The log of {id} has a gap: {frame.offset} comes after {offset}")
-                                offset += len(frame.data)
-                                patience.progress()
-                                yield frame.data
-                            elif frame.kind == Kind.EXIT:
-                                return
-                raise Broken("The log ended before its end")
-            except BROKEN as exc:
-                await patience.wait(exc)
-
-    async def _plain_log(self, id: str, offset: int, follow: bool) -> AsyncGenerator[bytes, None]:  # noqa: A002
-        if not follow and not (await self.status(id)).status.is_finished:
+    async def _plain_log(self, id: str, excerpt: Excerpt) -> AsyncGenerator[bytes, None]:  # noqa: A002
+        if not excerpt.follow and not (await self.status(id)).status.is_finished:
             raise NotSupportedError("This platform only gives the whole log of a running job: follow it")
-        skip = offset
-        try:
-            async with self._core.open(
-                "GET", self._url(id, "log"), headers={"Accept-Encoding": "identity"}, timeout=self._core.patient
-            ) as response:
-                async for chunk in response.content.iter_any():
-                    if skip < len(chunk):
-                        yield chunk[skip:]
-                    skip = max(0, skip - len(chunk))
-        except BROKEN as exc:
-            raise StreamLost(f"The log of {id} broke off: {exc}") from exc
-        await self._end_of_job(id)
+        async with aclosing(plain_log(self._core, self._url(id, "log"), id, excerpt)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        if excerpt.head is None:
+            await self._end_of_job(id)
 
     async def _not_pending(self, id: str) -> None:  # noqa: A002
         while (await self.status(id)).status.is_pending:  # noqa: ASYNC110 - it is elsewhere that it happens

@@ -169,16 +169,6 @@ def tail(parts: Sequence[Part], end: int, lines: int) -> int:
     return 0
 
 
-def cut(data: bytes, lines: int) -> int:
-    """How many bytes the first so many lines have, with the end of the last one; more lines than there are: all."""
-    at = 0
-    for _ in range(lines):
-        at = data.find(b"\n", at) + 1
-        if not at:
-            return len(data)
-    return at
-
-
 def _nth_last(block: bytes, count: int) -> int:
     at = len(block)
     for _ in range(count):

@@ -23,7 +23,7 @@ from neuro_sdk.errors import IllegalArgumentError, NeuroError, ServerNotAvailabl
 from neuro_sdk.wire.codec import encode
 from neuro_sdk.wire.frames import CHUNK, MOMENT, Frame, Kind, prepare_memory
 from neuro_sdk.wire.jobs import JobDescription
-from neuro_sdk.wire.stamps import Stamper
+from neuro_sdk.wire.lines import Stamper, cut
 from neuro_sdk.wire.streams import Exit
 from neuro_sdk.wire.users import Action
 
@@ -306,7 +306,7 @@ class Follower:
         for frame in frames:
             lines = frame.data.count(b"\n")
             if lines >= self._lines:
-                data = frame.data[: excerpts.cut(frame.data, self._lines)]
+                data = frame.data[: cut(frame.data, self._lines)]
                 self._lines, self._end = 0, frame.offset + len(data)
                 return [*kept, Frame(frame.kind, frame.offset, data)]
             self._lines -= lines

@@ -113,7 +113,6 @@ UNUSABLE = {
     ("attach", "--port-forward", "80:80", "train"): "forwarded",
     ("run", "--org", "o", "host"): "organisations",
     ("ps", "-p", "x"): "projects",
-    ("logs", "--since", "1d", "train"): "times",
     ("config", "show", "--energy"): "energy",
 }
 

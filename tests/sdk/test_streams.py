@@ -368,6 +368,142 @@ async def test_a_short_run_does_not_lose_its_line_at_the_end(local: Place) -> No
     assert local.said == []
 
 
+# Parts of logs
+
+
+async def hours(here: Place, client: Client, size: int = 1) -> tuple[str, list[bytes], datetime]:
+    """A finished job that wrote some lines each hour, the last an hour ago; and what, and when it began."""
+    here.engine.will(hold=True)
+    job = await run(client)
+    first = (datetime.now(UTC) - timedelta(hours=4)).replace(microsecond=0)
+    chance = random.Random(5)
+    writes = [b"".join(b"%d" % chance.getrandbits(400) + b"\n" for _ in range(size)) for _ in range(4)]
+    for hour, data in enumerate(writes):
+        here.engine.write(f"{job}.1", data, at=first + timedelta(hours=hour))
+    here.engine.finish(f"{job}.1")
+    return job, writes, first
+
+
+def stamps(writes: Sequence[bytes], first: datetime) -> bytes:
+    """What the log is with times in front of its lines."""
+    found = b""
+    for hour, data in enumerate(writes):
+        prefix = (first + timedelta(hours=hour)).strftime("%Y-%m-%dT%H:%M:%S.000Z ").encode()
+        found += b"".join(prefix + line for line in data.splitlines(keepends=True))
+    return found
+
+
+async def test_parts_of_logs(here: Place) -> None:
+    client = await here.client()
+    job, writes, first = await hours(here, client)
+    hour = timedelta(hours=1)
+    logs = client.jobs.logs
+
+    assert await everything(logs(job, tail=2)) == b"".join(writes[2:])
+    assert await everything(logs(job, head=3)) == b"".join(writes[:3])
+    assert await everything(logs(job, since=first + hour)) == b"".join(writes[1:])
+    assert await everything(logs(job, since=2.5 * hour, until=1.5 * hour)) == writes[2]
+    assert await everything(logs(job, since=(first + hour).astimezone().replace(tzinfo=None), head=1)) == writes[1]
+    assert await everything(logs(job, timestamps=True)) == stamps(writes, first)
+    assert await everything(logs(job, offset=3)) == b"".join(writes)[3:]
+
+
+@BAD
+@pytest.mark.parametrize("part", ["times", "tail", "head", "span"])
+@pytest.mark.usefixtures("hurried")
+async def test_a_part_of_a_log_through_a_bad_network_is_the_same(
+    here: Place, part: str, troubles: Sequence[Trouble], delay: float
+) -> None:
+    client = await here.client()
+    job, writes, first = await hours(here, client, size=7_000)
+    lines = b"".join(writes).splitlines(keepends=True)
+    options, expected = {
+        "times": ({}, stamps(writes, first)),
+        "tail": ({"tail": 20_000}, b"".join(stamps(writes, first).splitlines(keepends=True)[-20_000:])),
+        "head": ({"head": 20_001}, b"".join(stamps(writes, first).splitlines(keepends=True)[:20_001])),
+        "span": ({"since": timedelta(hours=3.5), "until": timedelta(hours=0.5)}, stamps([b"", *writes[1:]], first)),
+    }[part]
+    here.proxy.begin(PLACES, troubles, delay=delay)
+
+    found = await everything(client.jobs.logs(job, timestamps=True, **options))
+
+    assert len(lines) == 28_000
+    assert hashlib.sha256(found).digest() == hashlib.sha256(expected).digest()
+    assert here.proxy.cuts > 2
+
+
+async def test_times_of_a_log_that_is_followed_are_those_of_the_finished_log(local: Place) -> None:
+    client = await local.client()
+    program = "import time\nfor n in range(60): print(n, end=' ' if n % 7 else '\\n', flush=True); time.sleep(0.05)"
+    job = await run(client, sys.executable, "-c", program)
+
+    followed = await everything(client.jobs.logs(job, timestamps=True))
+
+    assert await everything(client.jobs.logs(job, timestamps=True)) == followed
+    assert len(followed.splitlines()) == 10
+
+
+async def test_a_log_that_was_begun_by_name_goes_on_with_the_same_job(here: Place) -> None:
+    client = await here.client()
+    here.engine.will(output=b"first ", hold=True)
+    first = await run(client, name="train")
+    reading = client.jobs.logs("train")
+    assert await anext(reading) == b"first "
+    here.engine.finish(f"{first}.1")
+    await until(client, first, lambda seen: seen.status.is_finished)
+    here.proxy.cut()
+    here.engine.will(output=b"second")
+    await run(client, name="train")
+
+    assert await everything(reading) == b""
+
+
+async def test_a_reader_that_takes_long_is_no_silence(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_sdk._logs.SILENCE", 0.1)
+    here.engine.will(output=noise(3_000_000))
+    client = await here.client()
+    job = await run(client)
+
+    size = 0
+    async with aclosing(client.jobs.logs(job)) as chunks:
+        async for chunk in chunks:
+            if not size:
+                await asyncio.sleep(0.5)
+            size += len(chunk)
+
+    assert (size, here.said) == (3_000_000, [])
+
+
+@pytest.mark.parametrize("options", [{"tail": -1}, {"head": -1}, {"offset": -1}])
+async def test_less_than_nothing_is_refused_before_asking(here: Place, options: dict[str, int]) -> None:
+    client = await here.client()
+
+    with pytest.raises(IllegalArgumentError, match=next(iter(options))):
+        client.jobs.logs("job", **options)  # type: ignore[arg-type]
+
+
+async def test_an_older_platform_of_ours_is_asked_for_no_part(here: Place) -> None:
+    client = await here.client()
+    client._core.features = frozenset({"frames-1"})
+    here.engine.will(output=b"one\ntwo\n")
+    job = await run(client)
+
+    with pytest.raises(NotSupportedError, match="part"):
+        await anext(client.jobs.logs(job, tail=1))
+    assert await everything(client.jobs.logs(job)) == b"one\ntwo\n"
+
+
+async def test_v1_logs_know_the_first_lines_and_nothing_of_times(here: Place, plain: Client) -> None:
+    here.engine.will(output=b"one\ntwo\n")
+    job = await run(plain)
+
+    assert await everything(plain.jobs.logs(job, head=1)) == b"one\n"
+    assert await everything(plain.jobs.logs(job, head=0)) == b""
+    assert await everything(plain.jobs.logs(job, head=9, offset=2)) == b"e\ntwo\n"
+    with pytest.raises(NotSupportedError, match="tail"):
+        await anext(plain.jobs.logs(job, since=timedelta(hours=1)))
+
+
 # Lines that break
 
 
@@ -600,7 +736,7 @@ async def test_a_login_that_ends_in_between_is_said_as_such(here: Place) -> None
 
 
 async def test_a_silent_line_counts_as_lost(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuro_sdk.attach.SILENCE", 0.2)
+    monkeypatch.setattr("neuro_sdk._logs.SILENCE", 0.2)
     here.engine.will(output=b"some", hold=True)
     client = await here.client()
     job = await run(client)

@@ -13,6 +13,7 @@ from neuro_platform.engines.base import Files
 from neuro_platform.services import excerpts
 from neuro_platform.services.excerpts import Excerpt, Part, Times
 from neuro_sdk.errors import IllegalArgumentError
+from neuro_sdk.wire.lines import cut
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -201,7 +202,7 @@ def test_the_end_of_a_huge_log_is_found_without_reading_it(output: Output, monke
 
 @pytest.mark.parametrize(("lines", "expected"), [(0, 0), (1, 2), (2, 3), (3, 5), (4, 5)])
 def test_the_first_lines(lines: int, expected: int) -> None:
-    assert excerpts.cut(b"a\n\nbc", lines) == expected
+    assert cut(b"a\n\nbc", lines) == expected
 
 
 def test_ages_are_counted_from_now_and_the_future_is_now() -> None:

@@ -1,4 +1,4 @@
-"""Output as text with the time in front of each line, made of frames; the same on a server and in a client."""
+"""Lines of output: the first so many, and the time in front of each; the same on a server and in a client."""
 
 from __future__ import annotations
 
@@ -37,3 +37,13 @@ def stamp(moment: int) -> str:
     """Milliseconds since the epoch as RFC 3339 has times: UTC, three digits after the second, ``Z``."""
     seconds, rest = divmod(moment, 1000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:03d}Z"
+
+
+def cut(data: bytes, lines: int) -> int:
+    """How many bytes the first so many lines have, with the end of the last one; more lines than there are: all."""
+    at = 0
+    for _ in range(lines):
+        at = data.find(b"\n", at) + 1
+        if not at:
+            return len(data)
+    return at
