@@ -15,7 +15,9 @@ from neuro_cli.session import Input, Outcome, Session
 from neuro_cli.terminal import all_terminals, joins_terminal
 
 if TYPE_CHECKING:
-    from neuro_sdk import Client, JobDescription
+    from contextlib import AbstractAsyncContextManager
+
+    from neuro_sdk import Client, JobDescription, StdStream
 
 _PLAIN_REASONS = frozenset({"", "Error", "Completed"})  # of an end that the exit code says all about
 _TOLD = frozenset({126, 127})  # of a program that could not be started; the output says why
@@ -26,6 +28,8 @@ async def attached(root: Root, client: Client, job: JobDescription, *, is_new: b
 
     A new job is ours: all its output is shown, and its input ends where ours does.
     """
+    from neuro_sdk import AuthorizationError
+
     tty, takes_input = job.container.tty, job.container.tty or job.container.stdin
     if takes_input and has_input():
         stdin = Input.PASSED
@@ -38,7 +42,15 @@ async def attached(root: Root, client: Client, job: JobDescription, *, is_new: b
         started.set()
     waiting = asyncio.create_task(_tell_start(root, client, job, started))
     try:
-        async with client.jobs.attach(job.id, stdin=takes_input, stdout=True, stderr=True, logs=is_new) as stream:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                stream = await stack.enter_async_context(_attach(client, job, stdin=takes_input, logs=is_new))
+            except AuthorizationError:
+                if not takes_input:
+                    raise
+                root.warn(f"{job.id} is shared with you to look at only: your input is not passed on")
+                stdin, tty = Input.LEFT, False
+                stream = await stack.enter_async_context(_attach(client, job, stdin=False, logs=is_new))
             session = Session(
                 stream,
                 tty=tty and joins_terminal(),
@@ -65,6 +77,10 @@ async def attached(root: Root, client: Client, job: JobDescription, *, is_new: b
     if stream.exit_code == 0 and root.verbosity <= 0:
         return exits.OK
     return ended(root, await client.jobs.status(job.id), stream.exit_code)
+
+
+def _attach(client: Client, job: JobDescription, *, stdin: bool, logs: bool) -> AbstractAsyncContextManager[StdStream]:
+    return client.jobs.attach(job.id, stdin=stdin, stdout=True, stderr=True, logs=logs)
 
 
 async def run_beside(root: Root, client: Client, job_id: str, cmd: tuple[str, ...], *, tty: bool | None) -> int:

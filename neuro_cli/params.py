@@ -61,6 +61,19 @@ class Job(_Text):
         return text
 
 
+class Uri(_Text):
+    """A URI with its scheme; the rest may be short, the SDK completes it."""
+
+    name = "uri"
+    words = ("job:", "role://")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text.isprintable() or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text) is None:
+            self.fail(f"{text!r} is not a URI such as job:NAME or role://USER/ROLE", param, ctx)
+        return text
+
+
 class Image(_Text):
     """An image to run; ``host`` is no container at all."""
 
@@ -215,6 +228,7 @@ class PlatformUrl(_Text):
 
 GIVEN = Given()
 JOB = Job()
+URI = Uri()
 IMAGE = Image()
 JOB_NAME = JobName()
 ENV = Env()

@@ -28,6 +28,13 @@ _TREE: Final[dict[str, Entry]] = {
     "job attach": Entry("Connect to a running job's program."),
     "job kill": Entry("Stop jobs."),
     "job generate-run-command": Entry("Print the line that starts a job again."),
+    "acl": Entry("Share jobs with others, and see who may do what."),
+    "acl grant": Entry("Share a job, all jobs, or a role with somebody."),
+    "acl revoke": Entry("Stop sharing with somebody."),
+    "acl ls": Entry("List permissions."),
+    "acl add-role": Entry("Make a role."),
+    "acl remove-role": Entry("Remove a role, and with it what it allowed."),
+    "acl list-roles": Entry("List roles."),
     "config": Entry("Log in and out, look at clusters, choose one."),
     "config login": Entry("Log in to a platform."),
     "config login-headless": Entry("Log in where there is no browser: over SSH, in a container."),
@@ -65,11 +72,12 @@ for _name, _target in {
     "exec": "job exec",
     "attach": "job attach",
     "kill": "job kill",
+    "share": "acl grant",
     "login": "config login",
     "logout": "config logout",
 }.items():
     _TREE[_name] = _shortcut(_target)
-for _name, _target in {"job list": "job ls", "job monitor": "job logs"}.items():
+for _name, _target in {"job list": "job ls", "job monitor": "job logs", "acl list": "acl ls"}.items():
     _TREE[_name] = _shortcut(_target, hidden=True)
 
 TREE: Final[Mapping[str, Entry]] = _TREE
@@ -77,6 +85,7 @@ TREE: Final[Mapping[str, Entry]] = _TREE
 TOPICS: Final[Mapping[str, str]] = {
     "exit-codes": "What a command's exit code says.",
     "output": "Tables, JSON, YAML; what goes to which stream.",
+    "sharing": "How to share jobs with other users, and with roles.",
     "ps-format": "How to choose the columns of job lists.",
     "user-config": "Files with defaults for you and for a project.",
 }

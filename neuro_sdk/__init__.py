@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from neuro_sdk.parser import Parser as Parser
     from neuro_sdk.parser import VolumeParseResult as VolumeParseResult
     from neuro_sdk.trace import http_trace as http_trace
+    from neuro_sdk.users import Users as Users
     from neuro_sdk.wire.cluster import Cluster as Cluster
     from neuro_sdk.wire.cluster import Preset as Preset
     from neuro_sdk.wire.codec import to_plain as to_plain
@@ -124,6 +125,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "jobs": ("Jobs",),
     "parser": ("EnvParseResult", "Parser", "VolumeParseResult"),
     "trace": ("http_trace",),
+    "users": ("Users",),
     "wire.cluster": ("Cluster", "Preset"),
     "wire.codec": ("to_plain",),
     "wire.image_names": ("LocalImage", "Tag", "TagOption"),

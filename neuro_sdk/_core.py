@@ -32,7 +32,7 @@ from neuro_sdk.errors import (
     ServerFault,
     ServerNotAvailable,
 )
-from neuro_sdk.wire.codec import decode, encode, load
+from neuro_sdk.wire.codec import convert, decode, encode, load
 from neuro_sdk.wire.names import is_utf8
 
 T = TypeVar("T")
@@ -303,11 +303,12 @@ async def error_of(response: aiohttp.ClientResponse) -> Exception:
             loaded = load(body)
             document = loaded if isinstance(loaded, dict) else {}
             body = ""
-    message = str(document.get("error") or body or f"{response.status} {response.reason} from {place(response.url)}")
+    otherwise = f"{response.status} {response.reason} from {place(response.url)}"
+    message = str(document.get("error") or body or _missing_words(document) or otherwise)
     number = document.get("errno")
     if response.status == 400 and number is not None:
         return OSError(number if isinstance(number, int) else getattr(errno, str(number), errno.EIO), message)
-    return _class_of(response.status, document.get("code"))(message)
+    return _with_missing(_class_of(response.status, document.get("code"))(message), document)
 
 
 def refusal_of(exc: aiohttp.WSServerHandshakeError) -> Exception:
@@ -318,13 +319,33 @@ def refusal_of(exc: aiohttp.WSServerHandshakeError) -> Exception:
             document = load(exc.headers["X-Error"])
     members = document if isinstance(document, dict) else {}
     kind = _class_of(exc.status, members.get("code"))
-    message = str(members.get("error") or f"{place(exc.request_info.real_url)} refused the connection: {exc.status}")
-    return _refused(kind)(exc, message)
+    otherwise = f"{place(exc.request_info.real_url)} refused the connection: {exc.status}"
+    message = str(members.get("error") or _missing_words(members) or otherwise)
+    return _with_missing(_refused(kind)(exc, message), members)
 
 
 def gen_trace_id() -> str:
     """32 hex digits: 8 for the present second, 24 random ones."""
     return f"{int(time.time()) & 0xFFFFFFFF:08x}{os.urandom(12).hex()}"
+
+
+def _missing(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The permissions that a refusal names (API v1, chapter 1.3)."""
+    try:
+        return convert(document.get("missing", ()), list[dict[str, str]])
+    except IllegalArgumentError:
+        return []
+
+
+def _missing_words(document: Mapping[str, Any]) -> str:
+    found = [f"{item.get('action')} on {item.get('uri')}" for item in _missing(document)]
+    return f"You need the permission to {', '.join(found)}" if found else ""
+
+
+def _with_missing(exc: Exception, document: Mapping[str, Any]) -> Exception:
+    if isinstance(exc, AuthorizationError):
+        exc.missing = _missing(document)
+    return exc
 
 
 def _class_of(status: int, code: object) -> type[NeuroError]:

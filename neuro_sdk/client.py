@@ -11,6 +11,7 @@ from neuro_sdk._private import NoPublicConstructor
 from neuro_sdk.config import Config
 from neuro_sdk.jobs import Jobs
 from neuro_sdk.parser import Parser
+from neuro_sdk.users import Users
 from neuro_sdk.wire.cluster import Preset
 
 
@@ -47,6 +48,10 @@ class Client(metaclass=NoPublicConstructor):
     @cached_property
     def jobs(self) -> Jobs:
         return Jobs._create(self._core, self._config, self.parse)
+
+    @cached_property
+    def users(self) -> Users:
+        return Users._create(self._core, self._config)
 
     async def close(self) -> None:
         """Close the connections; what is loaded stays readable. Twice does no harm."""

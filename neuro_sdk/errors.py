@@ -71,10 +71,11 @@ class AuthorizationError(AuthError):
 
     code = "forbidden"
     status = 403
+    missing: Sequence[Mapping[str, str]] = ()
 
     def __init__(self, *args: object, missing: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(*args)
-        self.missing = tuple(missing)
+        self.missing = missing
 
 
 class StreamLost(ClientError):

@@ -64,8 +64,10 @@ class Style:
     def uri(self, uri: URL) -> str:
         """A resource; short when it is on this cluster and of this user."""
         text = str(uri)
-        if self.full_uris or not uri.scheme:
+        if self.full_uris or not uri.scheme or uri.scheme == "role":  # which has no short form
             return text
+        if text == f"{uri.scheme}://{self.cluster_name}/{self.username}":
+            return f"{uri.scheme}:"
         for own, short in (
             (f"{uri.scheme}://{self.cluster_name}/{self.username}/", f"{uri.scheme}:"),
             (f"{uri.scheme}://{self.cluster_name}/", f"{uri.scheme}:/"),

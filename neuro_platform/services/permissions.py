@@ -76,8 +76,8 @@ class Permissions:
         if not has.includes(action):
             uri = str(names[0])
             raise AuthorizationError(
-                f"You have the permission to {has} {uri}, but this takes {action}: its owner can give it with 'neuro"
-                f" share {uri} {user.name} {action}'",
+                f"This takes the permission {action} on {uri}, and you have {has}: 'neuro share {uri} {user.name}"
+                f" {action}' by its owner gives it to you",
                 missing=[{"uri": uri, "action": str(action)}],
             )
 

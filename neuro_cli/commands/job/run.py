@@ -126,6 +126,13 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
 )
 @option("--pass-config/--no-pass-config", default=False, help="Let the job use the platform in your name.")
 @option("--privileged", is_flag=True, help="Run the container privileged, where the cluster allows it.")
+@option(
+    "--share",
+    multiple=True,
+    type=params.GIVEN,
+    metavar="USER",
+    help="Give this user or role write permission on the job. Repeatable.",
+)
 @option("--browse", is_flag=True, help="Open the job's HTTP address once it has started.")
 @option("-t/-T", "--tty/--no-tty", default=None, help="With a terminal, or without.  [default: with, when all is one]")
 @output_options
@@ -133,7 +140,6 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
 @refused(
     "--port-forward", multiple=True, metavar="LOCAL:REMOTE", why="ports of jobs cannot be forwarded with this version"
 )
-@refused("--share", multiple=True, metavar="USER", why="jobs cannot be shared with this version")
 @refused("--org", why="this platform has no organisations")
 @refused("--project", why="this platform has no projects")
 @refused("--energy-schedule", why="this platform has no energy schedules")
@@ -159,6 +165,7 @@ async def run(
     wait_start: bool,
     browse: bool,
     tty: bool | None,
+    share: tuple[str, ...],
     **options: Any,  # Any: what new_job passes on
 ) -> int:
     """Start a program on the platform, see its output, exit as it does.
@@ -179,6 +186,7 @@ async def run(
     sort -u words | neuro run host -- wc -l
     """
     from neuro_cli.jobs import attached
+    from neuro_cli.sharing import check_sharers, share_job
     from neuro_cli.terminal import all_terminals
 
     if http == 0 and http_auth is not None:
@@ -191,6 +199,7 @@ async def run(
         tty = all_terminals() and not detach
     stdin = not detach and not tty  # even without input of ours: it also tells standard error from output
     async with root.client() as client:
+        await check_sharers(client, share)
         job = await client.jobs.start(
             command=words,
             http=_http(80 if http is None and image not in HOST else http or 0, http_auth),
@@ -200,8 +209,10 @@ async def run(
             **_parsed(client, image, **options),
         )
         root.detail(f"{job.id} was submitted" + (f" as {job.name}" if job.name else ""))
+        shared = await share_job(root, client, job, share)
         if detach:
-            return await _leave(root, client, job, wait_start=wait_start, browse=browse)
+            code = await _leave(root, client, job, wait_start=wait_start, browse=browse)
+            return code if shared else code or exits.FAILURE
         if browse:
             job = await _browse(root, client, job)
         return await attached(root, client, job, is_new=True)
