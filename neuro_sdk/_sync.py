@@ -21,6 +21,7 @@ from neuro_sdk.config import Config as AsyncConfig
 from neuro_sdk.forward import PortForward
 from neuro_sdk.jobs import Jobs as AsyncJobs
 from neuro_sdk.parser import Parser
+from neuro_sdk.users import Users as AsyncUsers
 from neuro_sdk.wire.cluster import Cluster, Preset
 from neuro_sdk.wire.images import RemoteImage
 from neuro_sdk.wire.jobs import (
@@ -38,6 +39,7 @@ from neuro_sdk.wire.jobs import (
     SecretFile,
     Volume,
 )
+from neuro_sdk.wire.users import Permission, Share
 
 
 class Client:
@@ -73,6 +75,10 @@ class Client:
     @cached_property
     def jobs(self) -> Jobs:
         return Jobs(self._portal, self._inner.jobs)
+
+    @cached_property
+    def users(self) -> Users:
+        return Users(self._portal, self._inner.users)
 
     def close(self) -> None:
         """Close the connections; what is loaded stays readable. Twice does no harm."""
@@ -450,6 +456,53 @@ class Jobs:
         One of another user or cluster raises ResourceNotFound, for the name alone would be taken for ours.
         """
         return self._portal.call(self._inner.resolve(job))
+
+
+class Users:
+    """``client.users``.
+
+    A permission is an action on a full URI such as ``job://CLUSTER/USER/NAME``, and is good for all below it.
+    Wherever a user is asked for, a role will do, as ``alice/team``; a name with a colon is a ``ValueError``.
+    """
+
+    def __init__(self, portal: Portal, inner: AsyncUsers) -> None:
+        self._portal = portal
+        self._inner = inner
+
+    def get_acl(self, user: str, scheme: str | None = None, *, uri: URL | None = None) -> Sequence[Permission]:
+        """What a user may do, by roles too; at most within a URI, or with a kind of thing such as ``job``.
+
+        Of somebody else a platform may show only some of it. Raises ResourceNotFound for an unknown user.
+        """
+        return self._portal.call(self._inner.get_acl(user, scheme, uri=uri))
+
+    def get_shares(self, user: str, scheme: str | None = None, *, uri: URL | None = None) -> Sequence[Share]:
+        """What a user has given to others; arguments and errors as of :meth:`get_acl`."""
+        return self._portal.call(self._inner.get_shares(user, scheme, uri=uri))
+
+    def share(self, user: str, permission: Permission) -> Permission:
+        """Give a user a permission; what the user has on that URI then, which may be more than was asked for.
+
+        Raises ResourceNotFound for a user or a thing that is not there or that you may not see, AuthorizationError for
+        one that you may see and not share.
+        """
+        return self._portal.call(self._inner.share(user, permission))
+
+    def revoke(self, user: str, uri: URL) -> None:
+        """Take back what the user was given on exactly this URI; that there is nothing is an IllegalArgumentError."""
+        self._portal.call(self._inner.revoke(user, uri))
+
+    def add(self, role_name: str) -> None:
+        """Make a role; its name begins with that of its owner, as ``alice/team``."""
+        self._portal.call(self._inner.add(role_name))
+
+    def remove(self, role_name: str) -> None:
+        """Remove a role, and with it what it allowed to those who had it."""
+        self._portal.call(self._inner.remove(role_name))
+
+    def get_subroles(self, user: str) -> Sequence[str]:
+        """The roles below a user or a role, that is, whose names begin with that name and a slash."""
+        return self._portal.call(self._inner.get_subroles(user))
 
 
 class StdStream:

@@ -29,13 +29,14 @@ CLASSES = [
     "Jobs", "Container", "Resources", "HTTPPort", "Volume", "SecretFile", "DiskVolume", "JobDescription", "JobStatus",
     "JobStatusItem", "JobStatusHistory", "JobRestartPolicy", "JobTelemetry", "ExecInspect", "StdStream",
     "Message",
+    "Users", "Action", "Permission", "Share",
     "LocalImage", "RemoteImage", "Tag", "TagOption", "EnvParseResult", "VolumeParseResult",
 ]  # fmt: skip
 ERRORS = [
     "ConfigError", "ClientError", "IllegalArgumentError", "AuthError", "AuthenticationError", "AuthorizationError",
     "ResourceNotFound", "ServerNotAvailable",
 ]  # fmt: skip
-WITHOUT_CONSTRUCTOR = ["Client", "Config", "Jobs", "Parser"]
+WITHOUT_CONSTRUCTOR = ["Client", "Config", "Jobs", "Parser", "Users"]
 
 ANY = "any default"
 
@@ -138,6 +139,14 @@ SIGNATURES: dict[str, tuple[list[str], list[str], dict[str, Any]]] = {
     "Jobs.exec_start": (["self", "id", "exec_id"], [], {}),
     "Jobs.exec_resize": (["self", "id", "exec_id"], ["w", "h"], {}),
     "Jobs.exec_inspect": (["self", "id", "exec_id"], [], {}),
+    "Users.get_acl": (["self", "user", "scheme=None"], [], {"uri": None}),
+    "Users.get_shares": (["self", "user", "scheme=None"], [], {"uri": None}),
+    "Users.share": (["self", "user", "permission"], [], {}),
+    "Users.revoke": (["self", "user", "uri"], [], {}),
+    "Users.add": (["self", "role_name"], [], {}),
+    "Users.remove": (["self", "role_name"], [], {}),
+    "Permission": (["uri", "action"], [], {}),
+    "Share": (["user", "permission"], [], {}),
     "StdStream.read_out": (["self"], [], {}),
     "StdStream.write_in": (["self", "data"], [], {}),
     "StdStream.close": (["self"], [], {}),

@@ -108,7 +108,6 @@ def test_mistake(words: tuple[str, ...], said: str, capfd: pytest.CaptureFixture
 
 
 UNUSABLE = {
-    ("run", "--share", "alice", "host"): "shared",
     ("run", "--port-forward", "80:80", "host"): "forwarded",
     ("attach", "--port-forward", "80:80", "train"): "forwarded",
     ("run", "--org", "o", "host"): "organisations",

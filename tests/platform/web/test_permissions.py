@@ -43,6 +43,7 @@ USES: Final = [
     Use("DELETE", JOB, Action.WRITE, 204),
     Use("PUT", f"{JOB}/max_run_time_minutes", Action.WRITE, 204, body={"additional_max_run_time_minutes": 1}),
     Use("GET", f"{STREAM}/log", Action.READ, 200),
+    Use("GET", f"{STREAM}/top", Action.READ, 101),
     Use("GET", f"{STREAM}/attach", Action.READ, 101, "stdout=1"),
     Use("GET", f"{STREAM}/attach", Action.WRITE, 101, "stdin=1"),
     Use("POST", f"{STREAM}/exec_create", Action.WRITE, 200, body={"command": "true"}),
