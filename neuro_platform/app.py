@@ -24,11 +24,16 @@ from neuro_platform.services.permissions import Permissions
 from neuro_platform.services.streams import Streams
 from neuro_platform.services.tasks import JobLogins
 from neuro_platform.services.telemetry import Telemetry
+from neuro_platform.services.usage import Usage
 from neuro_platform.settings import EngineSettings, Settings
 from neuro_platform.store.database import Database, open_database
 from neuro_platform.store.jobs import JobStore
 from neuro_platform.store.permissions import PermissionStore
+<<<<<<< HEAD
 from neuro_platform.web import auth, channels, config, jobs, monitoring, security, telemetry, users
+=======
+from neuro_platform.web import auth, config, jobs, monitoring, security, stats, telemetry, users
+>>>>>>> 203b442 (Let other packages declare keys of the TOML files, count what jobs have run)
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import (
@@ -40,7 +45,11 @@ from neuro_platform.web.keys import (
     settings_key,
     streams_key,
     telemetry_key,
+<<<<<<< HEAD
     unread_key,
+=======
+    usage_key,
+>>>>>>> 203b442 (Let other packages declare keys of the TOML files, count what jobs have run)
 )
 from neuro_platform.web.runner import Runner
 from neuro_sdk.errors import NeuroError, PlatformError
@@ -66,6 +75,7 @@ class Platform:
     streams: Streams
     telemetry: Telemetry
     reconciler: Reconciler
+    usage: Usage
 
 
 @asynccontextmanager
@@ -103,6 +113,7 @@ async def open_platform(
             streams,
             telemetry_service,
             reconciler,
+            Usage(store, clusters, clock),
         )
 
 
@@ -117,10 +128,17 @@ def make_app(platform: Platform) -> web.Application:
     app[jobs_key] = platform.jobs
     app[streams_key] = platform.streams
     app[telemetry_key] = platform.telemetry
+<<<<<<< HEAD
     app[unread_key] = Counter()
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
     for module in (config, auth, users, jobs, monitoring, channels, telemetry):
+=======
+    app[usage_key] = platform.usage
+    app.on_response_prepare.append(security.harden)
+    app.on_shutdown.append(monitoring.cut_streams)
+    for module in (config, auth, users, jobs, monitoring, telemetry, stats):
+>>>>>>> 203b442 (Let other packages declare keys of the TOML files, count what jobs have run)
         app.add_routes(module.routes)
     return app
 

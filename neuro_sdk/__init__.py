@@ -12,7 +12,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from neuro_sdk._core import gen_trace_id as gen_trace_id
+    from neuro_sdk._settings import CONFIG_ENV_NAME as CONFIG_ENV_NAME
+    from neuro_sdk._settings import DEFAULT_CONFIG_PATH as DEFAULT_CONFIG_PATH
     from neuro_sdk._settings import find_project_root as find_project_root
+    from neuro_sdk._settings import read_user_config as read_user_config
+    from neuro_sdk._settings import user_config_files as user_config_files
     from neuro_sdk._transport import DEFAULT_TIMEOUT as DEFAULT_TIMEOUT
     from neuro_sdk.attach import StdStream as StdStream
     from neuro_sdk.client import Client as Client
@@ -32,9 +36,7 @@ if TYPE_CHECKING:
     from neuro_sdk.errors import ServerFault as ServerFault
     from neuro_sdk.errors import ServerNotAvailable as ServerNotAvailable
     from neuro_sdk.errors import StreamLost as StreamLost
-    from neuro_sdk.factory import CONFIG_ENV_NAME as CONFIG_ENV_NAME
     from neuro_sdk.factory import DEFAULT_API_URL as DEFAULT_API_URL
-    from neuro_sdk.factory import DEFAULT_CONFIG_PATH as DEFAULT_CONFIG_PATH
     from neuro_sdk.factory import PASS_CONFIG_ENV_NAME as PASS_CONFIG_ENV_NAME
     from neuro_sdk.factory import TOKEN_ENV_NAME as TOKEN_ENV_NAME
     from neuro_sdk.factory import URL_ENV_NAME as URL_ENV_NAME
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
     from neuro_sdk.parser import EnvParseResult as EnvParseResult
     from neuro_sdk.parser import Parser as Parser
     from neuro_sdk.parser import VolumeParseResult as VolumeParseResult
+    from neuro_sdk.plugins import ConfigBuilder as ConfigBuilder
+    from neuro_sdk.plugins import ConfigScope as ConfigScope
+    from neuro_sdk.plugins import PluginManager as PluginManager
     from neuro_sdk.trace import http_trace as http_trace
     from neuro_sdk.users import Users as Users
     from neuro_sdk.wire.cluster import Cluster as Cluster
@@ -84,7 +89,13 @@ if TYPE_CHECKING:
 # module, would put it in the place of the function. Hence ``_login`` and the like.
 _HOMES: dict[str, tuple[str, ...]] = {
     "_core": ("gen_trace_id",),
-    "_settings": ("find_project_root",),
+    "_settings": (
+        "CONFIG_ENV_NAME",
+        "DEFAULT_CONFIG_PATH",
+        "find_project_root",
+        "read_user_config",
+        "user_config_files",
+    ),
     "_transport": ("DEFAULT_TIMEOUT",),
     "attach": ("StdStream",),
     "client": ("Client",),
@@ -107,9 +118,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "StreamLost",
     ),
     "factory": (
-        "CONFIG_ENV_NAME",
         "DEFAULT_API_URL",
-        "DEFAULT_CONFIG_PATH",
         "PASS_CONFIG_ENV_NAME",
         "TOKEN_ENV_NAME",
         "URL_ENV_NAME",
@@ -124,6 +133,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "forward": ("PortForward",),
     "jobs": ("Jobs",),
     "parser": ("EnvParseResult", "Parser", "VolumeParseResult"),
+    "plugins": ("ConfigBuilder", "ConfigScope", "PluginManager"),
     "trace": ("http_trace",),
     "users": ("Users",),
     "wire.cluster": ("Cluster", "Preset"),

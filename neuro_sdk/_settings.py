@@ -5,20 +5,21 @@ Both are read anew on every use; the project's values win, table by table.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from neuro_sdk.errors import ConfigError
+from neuro_sdk.plugins import ConfigScope, known_keys
 
+DEFAULT_CONFIG_PATH: Final = "~/.nmrc"
+CONFIG_ENV_NAME: Final = "NEUROMATION_CONFIG"
+USER_FILE: Final = "user.toml"
 PROJECT_FILE: Final = ".neuro.toml"
 
-_KEYS: Final[Mapping[str, Mapping[str, type | tuple[type]]]] = {
-    "job": {"cluster-name": str, "ps-format": str, "top-format": str, "life-span": str},
-    "storage": {"cp-exclude": (str,), "cp-exclude-from-files": (str,)},
-    "disk": {"life-span": str, "timeout-unused": str},
-}
 _ALIAS_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
@@ -31,9 +32,27 @@ def find_project_root(path: Path | None = None) -> Path:
     raise ConfigError(f"Project root is not found for {here}: neither it nor a folder above it has a {PROJECT_FILE}")
 
 
+def config_folder(path: Path | None = None) -> Path:
+    """Where the login and ``user.toml`` are: ``path``, else ``NEUROMATION_CONFIG``, else ``~/.nmrc``."""
+    return (path or Path(os.environ.get(CONFIG_ENV_NAME) or DEFAULT_CONFIG_PATH)).expanduser()
+
+
+def user_config_files(path: Path | None = None) -> list[Path]:
+    """The files that there are: the user's in the configuration folder ``path``, then the project's."""
+    files = [config_folder(path) / USER_FILE]
+    with contextlib.suppress(ConfigError):
+        files.append(find_project_root() / PROJECT_FILE)
+    return [file for file in files if file.exists()]
+
+
+def read_user_config(path: Path | None = None) -> dict[str, Any]:
+    """What ``Config.get_user_config()`` says, without a login: both files as one, ``{}`` when there is neither."""
+    return user_config(config_folder(path))
+
+
 def user_config(folder: Path) -> dict[str, Any]:
     """Both files as one; an empty dict when there is neither."""
-    return _merge(_read(folder / "user.toml", is_project=False), project_config())
+    return _merge(_read(folder / USER_FILE, is_project=False), project_config())
 
 
 def project_config() -> dict[str, Any]:
@@ -76,7 +95,8 @@ def _read(path: Path, *, is_project: bool) -> dict[str, Any]:
 
 
 def _check(path: Path, document: Mapping[str, Any], *, is_project: bool) -> None:
-    if unknown := sorted(set(document) - {"alias", *_KEYS}):
+    known = known_keys()
+    if unknown := sorted(set(document) - {"alias", *known}):
         raise ConfigError(f"{path}: unsupported config sections: {', '.join(unknown)}")
     for name, section in document.items():
         if not isinstance(section, dict):
@@ -84,12 +104,20 @@ def _check(path: Path, document: Mapping[str, Any], *, is_project: bool) -> None
         if name == "alias":
             _check_aliases(path, section)
             continue
-        if unknown := sorted(f"{name}.{key}" for key in section if key not in _KEYS[name]):
+        if unknown := sorted(f"{name}.{key}" for key in section if key not in known[name]):
             raise ConfigError(f"{path}: unknown parameters {', '.join(unknown)}")
         for key, value in section.items():
-            _check_type(path, f"{name}.{key}", value, _KEYS[name][key])
-    if not is_project and "cluster-name" in document.get("job", {}):
-        raise ConfigError(f"{path}: job.cluster name is not allowed here, only in the {PROJECT_FILE} of a project")
+            _check_scope(path, f"{name}.{key}", known[name][key].scope, is_project=is_project)
+            if problem := known[name][key].problem(f"{name}.{key}", value):
+                raise ConfigError(f"{path}: {problem}")
+
+
+def _check_scope(path: Path, name: str, scope: ConfigScope, *, is_project: bool) -> None:
+    if (ConfigScope.LOCAL if is_project else ConfigScope.GLOBAL) in scope:
+        return
+    shown = "job.cluster name" if name == "job.cluster-name" else name
+    only = f"in {USER_FILE}" if is_project else f"in the {PROJECT_FILE} of a project"
+    raise ConfigError(f"{path}: {shown} is not allowed here, only {only}")
 
 
 def _check_aliases(path: Path, aliases: Mapping[str, Any]) -> None:
@@ -98,17 +126,6 @@ def _check_aliases(path: Path, aliases: Mapping[str, Any]) -> None:
             raise ConfigError(f"{path}: invalid alias name {name!r}: letters, digits and hyphens, first a letter")
         if not isinstance(alias, dict):
             raise ConfigError(f"{path}: invalid alias command type of {name!r}: [alias.{name}] should be a section")
-
-
-def _check_type(path: Path, name: str, value: object, kind: type | tuple[type]) -> None:
-    if isinstance(kind, type):
-        if type(value) is not kind:
-            raise ConfigError(f"{path}: invalid type for {name}, {kind.__name__} is expected")
-        return
-    if not isinstance(value, list):
-        raise ConfigError(f"{path}: invalid type for {name}, list is expected")
-    for index, item in enumerate(value):
-        _check_type(path, f"{name}[{index}]", item, kind[0])
 
 
 def _merge(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:

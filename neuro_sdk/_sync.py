@@ -21,6 +21,8 @@ from neuro_sdk.config import Config as AsyncConfig
 from neuro_sdk.forward import PortForward
 from neuro_sdk.jobs import Jobs as AsyncJobs
 from neuro_sdk.parser import Parser
+from neuro_sdk.quota import Quota as AsyncQuota
+from neuro_sdk.quota import QuotaInfo
 from neuro_sdk.users import Users as AsyncUsers
 from neuro_sdk.wire.cluster import Cluster, Preset
 from neuro_sdk.wire.images import RemoteImage
@@ -79,6 +81,10 @@ class Client:
     @cached_property
     def users(self) -> Users:
         return Users(self._portal, self._inner.users)
+
+    @cached_property
+    def quota(self) -> Quota:
+        return Quota(self._portal, self._inner.quota)
 
     def close(self) -> None:
         """Close the connections; what is loaded stays readable. Twice does no harm."""
@@ -503,6 +509,18 @@ class Users:
     def get_subroles(self, user: str) -> Sequence[str]:
         """The roles below a user or a role, that is, whose names begin with that name and a slash."""
         return self._portal.call(self._inner.get_subroles(user))
+
+
+class Quota:
+    """``client.quota``; ``client._quota`` in the SDKs of 20.12 and 21.x."""
+
+    def __init__(self, portal: Portal, inner: AsyncQuota) -> None:
+        self._portal = portal
+        self._inner = inner
+
+    def get(self, user: str | None = None) -> dict[str, QuotaInfo]:
+        """By cluster, of the user (default: oneself). One may not be allowed to know that of others."""
+        return self._portal.call(self._inner.get(user))
 
 
 class StdStream:

@@ -11,6 +11,7 @@ from neuro_sdk._private import NoPublicConstructor
 from neuro_sdk.config import Config
 from neuro_sdk.jobs import Jobs
 from neuro_sdk.parser import Parser
+from neuro_sdk.quota import Quota
 from neuro_sdk.users import Users
 from neuro_sdk.wire.cluster import Preset
 
@@ -52,6 +53,15 @@ class Client(metaclass=NoPublicConstructor):
     @cached_property
     def users(self) -> Users:
         return Users._create(self._core, self._config)
+
+    @cached_property
+    def quota(self) -> Quota:
+        return Quota._create(self._core, self._config)
+
+    @property
+    def _quota(self) -> Quota:
+        """The name in the SDKs of 20.12 and 21.x."""
+        return self.quota
 
     async def close(self) -> None:
         """Close the connections; what is loaded stays readable. Twice does no harm."""

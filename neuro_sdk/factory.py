@@ -19,6 +19,7 @@ from neuro_sdk import __version__
 from neuro_sdk._core import Core
 from neuro_sdk._login import AskCode, ShowBrowser, browser_tokens, headless_tokens, local_login_tokens
 from neuro_sdk._oauth import Tokens, authorized_config, refreshed_tokens, revoke, server_config
+from neuro_sdk._settings import config_folder
 from neuro_sdk._store import Login, Store
 from neuro_sdk._transport import DEFAULT_TIMEOUT, Transport
 from neuro_sdk.client import Client
@@ -28,8 +29,6 @@ from neuro_sdk.wire.codec import Model, decode
 
 log = logging.getLogger(__name__)
 
-DEFAULT_CONFIG_PATH: Final = "~/.nmrc"
-CONFIG_ENV_NAME: Final = "NEUROMATION_CONFIG"
 PASS_CONFIG_ENV_NAME: Final = "NEURO_PASSED_CONFIG"  # noqa: S105
 TOKEN_ENV_NAME: Final = "NEURO_TOKEN"  # noqa: S105
 URL_ENV_NAME: Final = "NEURO_URL"
@@ -69,9 +68,7 @@ class Factory:
         on_resumed: Callable[[], None] | None = None,
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
-        if path is None:
-            path = Path(os.environ.get(CONFIG_ENV_NAME) or DEFAULT_CONFIG_PATH)
-        self._path = path.expanduser()
+        self._path = config_folder(path)
         self._store = Store(self._path, on_wait=on_wait)
         self._trace_configs: Sequence[aiohttp.TraceConfig] = tuple(trace_configs or ())
         self._trace_id = trace_id

@@ -27,10 +27,10 @@ from yarl import URL
 
 from neuro_sdk import sync
 from neuro_sdk._portal import Portal
-from neuro_sdk._settings import pinned_cluster
+from neuro_sdk._settings import CONFIG_ENV_NAME, pinned_cluster
 from neuro_sdk.client import Client
 from neuro_sdk.errors import ConfigError, IllegalArgumentError, ResourceNotFound
-from neuro_sdk.factory import CONFIG_ENV_NAME, PASS_CONFIG_ENV_NAME, TOKEN_ENV_NAME, URL_ENV_NAME, Factory
+from neuro_sdk.factory import PASS_CONFIG_ENV_NAME, TOKEN_ENV_NAME, URL_ENV_NAME, Factory
 from neuro_sdk.wire.codec import replace
 
 try:

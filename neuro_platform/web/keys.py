@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from neuro_platform.services.permissions import Permissions
     from neuro_platform.services.streams import Streams
     from neuro_platform.services.telemetry import Telemetry
+    from neuro_platform.services.usage import Usage
     from neuro_platform.settings import Settings
     from neuro_platform.store.database import Database
 
@@ -24,6 +25,7 @@ jobs_key: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
 permissions_key: Final[web.AppKey[Permissions]] = web.AppKey("permissions")
 streams_key: Final[web.AppKey[Streams]] = web.AppKey("streams")
 telemetry_key: Final[web.AppKey[Telemetry]] = web.AppKey("telemetry")
+usage_key: Final[web.AppKey[Usage]] = web.AppKey("usage")
 auth_key: Final[web.AppKey[Auth]] = web.AppKey("auth")
 # commands (job, id) whose output goes to a client of v1, which may not have read all of it
 unread_key: Final[web.AppKey[Counter[tuple[str, str]]]] = web.AppKey("unread")
