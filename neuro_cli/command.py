@@ -63,8 +63,16 @@ class Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [name for name, entry in registry.children(self.path) if not entry.hidden]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        return load(f"{self.path} {cmd_name}".strip())
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = load(f"{self.path} {cmd_name}".strip())
+        if self.path or cmd_name.startswith("-"):
+            return command
+        from neuro_cli import aliases
+
+        if command is None:
+            return aliases.find(ctx, cmd_name)
+        aliases.warn_of_hidden(ctx, cmd_name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -86,6 +94,9 @@ class Group(click.Group):
                 with formatter.section(title):
                     formatter.write_dl(rows)
         if not self.path:
+            if own := self._aliases(ctx):
+                with formatter.section("Aliases"):
+                    formatter.write_dl(own)
             with formatter.section("Topics (neuro help TOPIC)"):
                 formatter.write_dl(list(registry.TOPICS.items()))
         click.Command.format_options(self, ctx, formatter)
@@ -94,11 +105,9 @@ class Group(click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        found = [
-            CompletionItem(name, help=entry.help)
-            for name, entry in registry.children(self.path)
-            if name.startswith(incomplete) and not entry.hidden
-        ]
+        names = [(name, entry.help) for name, entry in registry.children(self.path) if not entry.hidden]
+        names += self._aliases(ctx)
+        found = [CompletionItem(name, help=about) for name, about in names if name.startswith(incomplete)]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def _refuse(self, ctx: click.Context, name: str) -> None:
@@ -106,13 +115,21 @@ class Group(click.Group):
             raise click.NoSuchOption(name, ctx=ctx)
         import difflib  # only to suggest
 
-        known = [word for word, _ in registry.children(self.path)]
+        known = [word for word, _ in [*registry.children(self.path), *self._aliases(ctx)]]
         close = difflib.get_close_matches(name, known, n=3)
         where = ctx.command_path
         message = f"{where} has no command {name!r}."
         if close:
             message += " Did you mean " + " or ".join(f"{where} {word}" for word in close) + "?"
         raise click.UsageError(message, ctx=ctx)
+
+    def _aliases(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """The user's own commands, with a line about each."""
+        if self.path:
+            return []
+        from neuro_cli import aliases
+
+        return [(name, alias.summary) for name, alias in aliases.of_context(ctx).items()]
 
 
 def load(path: str) -> click.Command | None:

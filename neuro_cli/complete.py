@@ -14,6 +14,8 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
+from neuro_cli.root import Root
+
 # The shell hands over the words up to the cursor, one per line as nothing else is safe in all three, and the number
 # of the word under the cursor. The answer has one item per line: a kind, then the word, then a help text.
 _BASH: Final = """\
@@ -89,7 +91,7 @@ def answer(cli: click.Command, instruction: str) -> int:
     words = sys.stdin.read().split("\n")[:-1] if given is None else given.split()
     at = int(os.environ.get("COMP_CWORD", len(words) - 1))
     incomplete = words[at] if at < len(words) else ""
-    for item in _Completer(cli, {}, "neuro", "").get_completions(words[1:at], incomplete):
+    for item in _Completer(cli, {"obj": Root()}, "neuro", "").get_completions(words[1:at], incomplete):
         about = " ".join((item.help or "").split())
         sys.stdout.write(f"{item.type}\t{item.value}\t{about}\n")
     return 0

@@ -162,6 +162,7 @@ cli = Group(
         click.Option(
             ["--neuromation-config", "--config-path", "config_path"],
             envvar="NEUROMATION_CONFIG",
+            is_eager=True,
             metavar="PATH",
             help="The folder of the login and of user.toml; also NEUROMATION_CONFIG.  [default: ~/.nmrc]",
         ),

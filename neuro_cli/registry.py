@@ -43,7 +43,12 @@ _TREE: Final[dict[str, Entry]] = {
     "config show": Entry("Show who you are, where, and what the cluster offers."),
     "config show-token": Entry("Print the token that requests carry."),
     "config get-clusters": Entry("Ask the platform for its clusters, and list them."),
+    "config fetch": Entry("Ask the platform again for its clusters and presets."),
     "config switch-cluster": Entry("Choose the cluster that commands work on."),
+    "config switch-org": Entry("Choose an organisation, on platforms that have some.", hidden=True),
+    "config switch-project": Entry("Choose a project, on platforms that have some.", hidden=True),
+    "config show-quota": Entry("Show how long your jobs have run, and may run."),
+    "config aliases": Entry("List the commands that you have made."),
     "platform": Entry("Run the platform that comes with neuro, on this machine."),
     "platform up": Entry("Start the platform; do nothing if it runs already."),
     "platform down": Entry("Stop the platform; its jobs run on."),
@@ -77,12 +82,18 @@ for _name, _target in {
     "logout": "config logout",
 }.items():
     _TREE[_name] = _shortcut(_target)
-for _name, _target in {"job list": "job ls", "job monitor": "job logs", "acl list": "acl ls"}.items():
+for _name, _target in {
+    "job list": "job ls",
+    "job monitor": "job logs",
+    "acl list": "acl ls",
+    "config refresh": "config fetch",
+}.items():
     _TREE[_name] = _shortcut(_target, hidden=True)
 
 TREE: Final[Mapping[str, Entry]] = _TREE
 
 TOPICS: Final[Mapping[str, str]] = {
+    "aliases": "Commands of your own: short forms of ours, and programs.",
     "exit-codes": "What a command's exit code says.",
     "output": "Tables, JSON, YAML; what goes to which stream.",
     "sharing": "How to share jobs with other users, and with roles.",

@@ -37,6 +37,7 @@ class Root:
         self.config_path: Path | None = None  # None: where the SDK looks by itself
         self.cluster: str | None = None
         self.ca_file: Path | None = None
+        self.said: set[str] = set()  # warnings that are given once
         self.on_resumed: Callable[[], None] | None = None  # what else to do when a broken connection is back
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:

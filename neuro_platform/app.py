@@ -29,11 +29,7 @@ from neuro_platform.settings import EngineSettings, Settings
 from neuro_platform.store.database import Database, open_database
 from neuro_platform.store.jobs import JobStore
 from neuro_platform.store.permissions import PermissionStore
-<<<<<<< HEAD
-from neuro_platform.web import auth, channels, config, jobs, monitoring, security, telemetry, users
-=======
-from neuro_platform.web import auth, config, jobs, monitoring, security, stats, telemetry, users
->>>>>>> 203b442 (Let other packages declare keys of the TOML files, count what jobs have run)
+from neuro_platform.web import auth, channels, config, jobs, monitoring, security, stats, telemetry, users
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import (
@@ -45,11 +41,8 @@ from neuro_platform.web.keys import (
     settings_key,
     streams_key,
     telemetry_key,
-<<<<<<< HEAD
     unread_key,
-=======
     usage_key,
->>>>>>> 203b442 (Let other packages declare keys of the TOML files, count what jobs have run)
 )
 from neuro_platform.web.runner import Runner
 from neuro_sdk.errors import NeuroError, PlatformError
@@ -128,17 +121,11 @@ def make_app(platform: Platform) -> web.Application:
     app[jobs_key] = platform.jobs
     app[streams_key] = platform.streams
     app[telemetry_key] = platform.telemetry
-<<<<<<< HEAD
     app[unread_key] = Counter()
-    app.on_response_prepare.append(security.harden)
-    app.on_shutdown.append(monitoring.cut_streams)
-    for module in (config, auth, users, jobs, monitoring, channels, telemetry):
-=======
     app[usage_key] = platform.usage
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
-    for module in (config, auth, users, jobs, monitoring, telemetry, stats):
->>>>>>> 203b442 (Let other packages declare keys of the TOML files, count what jobs have run)
+    for module in (config, auth, users, jobs, monitoring, channels, telemetry, stats):
         app.add_routes(module.routes)
     return app
 

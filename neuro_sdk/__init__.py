@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from neuro_sdk.plugins import ConfigBuilder as ConfigBuilder
     from neuro_sdk.plugins import ConfigScope as ConfigScope
     from neuro_sdk.plugins import PluginManager as PluginManager
+    from neuro_sdk.quota import Quota as Quota
+    from neuro_sdk.quota import QuotaInfo as QuotaInfo
     from neuro_sdk.trace import http_trace as http_trace
     from neuro_sdk.users import Users as Users
     from neuro_sdk.wire.cluster import Cluster as Cluster
@@ -134,6 +136,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "jobs": ("Jobs",),
     "parser": ("EnvParseResult", "Parser", "VolumeParseResult"),
     "plugins": ("ConfigBuilder", "ConfigScope", "PluginManager"),
+    "quota": ("Quota", "QuotaInfo"),
     "trace": ("http_trace",),
     "users": ("Users",),
     "wire.cluster": ("Cluster", "Preset"),

@@ -1,16 +1,17 @@
-"""The login, clusters and presets."""
+"""The login, clusters and presets, what was used of them, and the user's own commands."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from neuro_cli.render._style import Style, memory
+from neuro_cli.render._style import Style, duration, memory, plain
 from neuro_cli.render.jobs import card
 from neuro_cli.render.table import Column, rows
 
 if TYPE_CHECKING:
-    from neuro_sdk import Config, Preset
+    from neuro_sdk import Config, Preset, QuotaInfo
 
 
 class LoginDocument(TypedDict):
@@ -67,6 +68,72 @@ async def cluster_rows(config: Config) -> AsyncIterator[dict[str, Any]]:
     """The clusters, in the platform's order."""
     for name, cluster in config.clusters.items():
         yield {"name": name, "current": name == config.cluster_name, "presets": list(cluster.presets)}
+
+
+class QuotaDocument(TypedDict):
+    """What `neuro config show-quota` says: seconds, ``None`` for no limit."""
+
+    user: str
+    cluster_name: str
+    cpu_seconds_spent: float
+    cpu_seconds_limit: float | None
+    gpu_seconds_spent: float
+    gpu_seconds_limit: float | None
+
+
+def quota_document(user: str, quota: QuotaInfo) -> QuotaDocument:
+    """A quota in plain values."""
+    return {
+        "user": user,
+        "cluster_name": quota.cluster_name,
+        "cpu_seconds_spent": quota.cpu_time_spent,
+        "cpu_seconds_limit": _finite(quota.cpu_time_limit),
+        "gpu_seconds_spent": quota.gpu_time_spent,
+        "gpu_seconds_limit": _finite(quota.gpu_time_limit),
+    }
+
+
+def quota_card(shown: QuotaDocument, style: Style) -> str:
+    """Used and left, without and with GPUs."""
+    return card(
+        [
+            ("User", shown["user"]),
+            ("Cluster", shown["cluster_name"]),
+            ("Jobs without GPU", _used(shown["cpu_seconds_spent"], shown["cpu_seconds_limit"])),
+            ("Jobs with GPU", _used(shown["gpu_seconds_spent"], shown["gpu_seconds_limit"])),
+        ],
+        style,
+    )
+
+
+class AliasDocument(TypedDict):
+    """What `neuro config aliases` says of each."""
+
+    name: str
+    kind: str
+    runs: str
+    help: str
+    used: bool  # not when a command of ours has its name
+
+
+def alias_columns() -> list[Column]:
+    """The columns of the list of aliases."""
+    return [
+        Column("NAME", lambda alias: [plain(alias["name"])]),
+        Column("KIND", lambda alias: [alias["kind"] if alias["used"] else "unused: neuro has a command of that name"]),
+        Column("RUNS", lambda alias: [plain(alias["runs"])]),
+        Column("HELP", lambda alias: [plain(alias["help"].strip().partition("\n")[0])]),
+    ]
+
+
+def _used(spent: float, limit: float | None) -> str:
+    if limit is None:
+        return f"ran {duration(spent)}, without a limit"
+    return f"ran {duration(spent)} of {duration(limit)}, {duration(max(0.0, limit - spent))} left"
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
 
 
 def _preset_columns() -> list[Column]:
