@@ -133,8 +133,8 @@ def message(exc: BaseException, code: int) -> str:
         return text or "No answer in time; --network-timeout SECONDS waits longer"
     if code in (FAILURE, 127) or type(exc) is RuntimeError:
         return f"Unexpected {type(exc).__name__}: {text or 'no message'} (neuro --show-traceback says where)"
-    if isinstance(exc, OSError) and exc.strerror and exc.filename is not None:
-        return f"{exc.strerror}: {exc.filename}"
+    if isinstance(exc, OSError) and exc.strerror and type(exc).__str__ is OSError.__str__:
+        return f"{exc.strerror}: {exc.filename}" if exc.filename is not None else exc.strerror
     return text or type(exc).__name__
 
 

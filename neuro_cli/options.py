@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from neuro_cli import params
 from neuro_cli.exits import Refused
 from neuro_cli.output import Output
 from neuro_cli.root import Root
@@ -62,6 +63,18 @@ def cluster_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def full_uri_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--full-uri``."""
     return click.option("--full-uri", is_flag=True, help="Show URIs with cluster and user.")(function)
+
+
+def port_forward_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--port-forward LOCAL:REMOTE``."""
+    return click.option(
+        "--port-forward",
+        "ports",
+        multiple=True,
+        type=params.PORTS,
+        metavar="LOCAL:REMOTE",
+        help="Lead a port of this machine (:REMOTE: a free one) to one of the job, while attached. Repeatable.",
+    )(function)
 
 
 def quiet_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     import yarl
     from click.shell_completion import CompletionItem
 
+    from neuro_cli.forwards import Ports
+
     _ParamType = click.ParamType[Any]  # generic from click 8.4 on
 else:
     _ParamType = click.ParamType
 
 _DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 _MEMORY: Final = re.compile(r"(\d{1,18})(?:([Kk])|(k[Bb])|([MGTPEZY])([bB]?))", re.ASCII)
+_PORTS: Final = re.compile(r"(\d{0,9}):(\d{1,9})", re.ASCII)
+_LAST_PORT: Final = 65535
 _ABSURD: Final = 2**63  # bytes
 
 
@@ -166,6 +170,27 @@ class Cpus(_Text):
         return cpus
 
 
+class PortPair(_Text):
+    """``LOCAL:REMOTE``; ``:REMOTE`` or ``0:REMOTE`` for a local port that is free."""
+
+    name = "local:remote"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Ports:
+        from neuro_cli.forwards import Ports
+
+        if isinstance(value, Ports):
+            return value
+        match = _PORTS.fullmatch(str(value))
+        if match is None:
+            self.fail(
+                f"{value!r} is not LOCAL:REMOTE, such as 8080:80, or :80 for a local port that is free", param, ctx
+            )
+        ports = Ports(int(match[1] or 0), int(match[2]))
+        if max(ports) > _LAST_PORT or not ports.remote:
+            self.fail(f"{value!r} has a number that is no port: they go from 1 to {_LAST_PORT}", param, ctx)
+        return ports
+
+
 class Moment(_Text):
     """An ISO 8601 date or time, or an age such as ``1d2h``; without a zone it is local time.
 
@@ -235,6 +260,7 @@ ENV = Env()
 DURATION = Duration()
 MEMORY = Memory()
 CPUS = Cpus()
+PORTS = PortPair()
 MOMENT = Moment()
 MOMENT_OR_AGE = Moment(ages=True)
 SECONDS = Seconds()

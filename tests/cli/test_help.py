@@ -93,6 +93,17 @@ MISTAKES = {
     ("login", "--local", "http://h/"): "needs no address",
     ("--network-timeout", "0", "ps"): "seconds",
     ("ps", "-h"): "No such option '-h'",
+    ("port-forward", "train"): "Missing argument 'LOCAL:REMOTE...'",
+    ("port-forward", "train", "80"): "'80' is not LOCAL:REMOTE, such as 8080:80, or :80 for",
+    ("port-forward", "train", "a:80"): "'a:80' is not LOCAL:REMOTE",
+    ("port-forward", "train", "80:"): "'80:' is not LOCAL:REMOTE",
+    ("port-forward", "train", "-1:80"): "No such option '-1'",
+    ("port-forward", "train", "80:0"): "'80:0' has a number that is no port",
+    ("port-forward", "train", "80:65536"): "'80:65536' has a number that is no port",
+    ("port-forward", "train", "8080:80", "8080:81"): "Local port 8080 is asked for twice",
+    ("run", "--port-forward", "8080", "host"): "'8080' is not LOCAL:REMOTE",
+    ("run", "--port-forward", "8080:80", "--detach", "host"): "neuro port-forward",
+    ("attach", "--port-forward", "8080:80", "--port-forward", "8080:81", "train"): "asked for twice",
 }
 
 
@@ -108,8 +119,6 @@ def test_mistake(words: tuple[str, ...], said: str, capfd: pytest.CaptureFixture
 
 
 UNUSABLE = {
-    ("run", "--port-forward", "80:80", "host"): "forwarded",
-    ("attach", "--port-forward", "80:80", "train"): "forwarded",
     ("run", "--org", "o", "host"): "organisations",
     ("ps", "-p", "x"): "projects",
     ("config", "show", "--energy"): "energy",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from neuro_cli import params
 from neuro_cli.command import argument, command
-from neuro_cli.options import refused
+from neuro_cli.forwards import Ports
+from neuro_cli.options import port_forward_option
 from neuro_cli.root import Root
 
 
 @command()
 @argument("job", type=params.JOB, help="The job's id, its name, or a job: URI.")
-@refused("--port-forward", multiple=True, why="ports of jobs cannot be forwarded with this version")
-async def attach(root: Root, job: str) -> int:
+@port_forward_option
+async def attach(root: Root, job: str, ports: tuple[Ports, ...]) -> int:
     """Connect to a running job's program.
 
     Its output appears from now on (neuro logs has all of it), and the exit code is the program's. With a terminal,
@@ -20,12 +21,20 @@ async def attach(root: Root, job: str) -> int:
     Examples:
 
     neuro attach train
+
+    # With its web page at http://localhost:8080 meanwhile
+    neuro attach --port-forward 8080:80 train
     """
+    from neuro_cli import forwards
     from neuro_cli.jobs import attached, ended
 
+    forwards.check(ports)
     async with root.client() as client:
         found = await client.jobs.status(await client.jobs.resolve(job))
         if found.status.is_finished:
             root.warn(f"{found.id} has ended; neuro logs {job} shows its output")
             return ended(root, found)
-        return await attached(root, client, found, is_new=False)
+        async with forwards.forwarding(root, client, ports) as opened:
+            opened.lead_to(found)
+            opened.tell(found)
+            return await attached(root, client, found, is_new=False)

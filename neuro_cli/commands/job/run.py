@@ -8,7 +8,8 @@ import click
 
 from neuro_cli import exits, params
 from neuro_cli.command import argument, command, option
-from neuro_cli.options import cluster_option, output_options, quiet_option, refused
+from neuro_cli.forwards import Ports
+from neuro_cli.options import cluster_option, output_options, port_forward_option, quiet_option, refused
 from neuro_cli.root import Root
 
 if TYPE_CHECKING:
@@ -137,9 +138,7 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
 @option("-t/-T", "--tty/--no-tty", default=None, help="With a terminal, or without.  [default: with, when all is one]")
 @output_options
 @cluster_option
-@refused(
-    "--port-forward", multiple=True, metavar="LOCAL:REMOTE", why="ports of jobs cannot be forwarded with this version"
-)
+@port_forward_option
 @refused("--org", why="this platform has no organisations")
 @refused("--project", why="this platform has no projects")
 @refused("--energy-schedule", why="this platform has no energy schedules")
@@ -166,6 +165,7 @@ async def run(
     browse: bool,
     tty: bool | None,
     share: tuple[str, ...],
+    ports: tuple[Ports, ...],
     **options: Any,  # Any: what new_job passes on
 ) -> int:
     """Start a program on the platform, see its output, exit as it does.
@@ -185,6 +185,7 @@ async def run(
     # In a pipe
     sort -u words | neuro run host -- wc -l
     """
+    from neuro_cli import forwards
     from neuro_cli.jobs import attached
     from neuro_cli.sharing import check_sharers, share_job
     from neuro_cli.terminal import all_terminals
@@ -193,12 +194,15 @@ async def run(
         raise click.UsageError("--http-auth and --no-http-auth make no sense with --http 0")
     if browse and not wait_start:
         raise click.UsageError("--browse and --no-wait-start exclude each other: the address is known after the start")
+    if ports and (detach or not wait_start):
+        raise click.UsageError("--port-forward needs somebody who stays: neuro port-forward does it for a detached job")
+    forwards.check(ports)
     words = params.command_of(params.command_words(cmd))
     detach = detach or not wait_start
     if tty is None:
         tty = all_terminals() and not detach
     stdin = not detach and not tty  # even without input of ours: it also tells standard error from output
-    async with root.client() as client:
+    async with root.client() as client, forwards.forwarding(root, client, ports) as opened:
         await check_sharers(client, share)
         job = await client.jobs.start(
             command=words,
@@ -215,6 +219,8 @@ async def run(
             return code if shared else code or exits.FAILURE
         if browse:
             job = await _browse(root, client, job)
+        opened.lead_to(job)
+        opened.tell(job)
         return await attached(root, client, job, is_new=True)
 
 
