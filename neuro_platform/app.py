@@ -21,6 +21,7 @@ from neuro_platform.reconciler import Reconciler
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.jobs import Jobs, utc_now
 from neuro_platform.services.permissions import Permissions
+from neuro_platform.services.publishing import Addresses, Publishing
 from neuro_platform.services.streams import Streams
 from neuro_platform.services.tasks import JobLogins
 from neuro_platform.services.telemetry import Telemetry
@@ -29,7 +30,7 @@ from neuro_platform.settings import EngineSettings, Settings
 from neuro_platform.store.database import Database, open_database
 from neuro_platform.store.jobs import JobStore
 from neuro_platform.store.permissions import PermissionStore
-from neuro_platform.web import auth, channels, config, jobs, monitoring, security, stats, telemetry, users
+from neuro_platform.web import auth, channels, config, jobs, monitoring, opening, security, stats, telemetry, users
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import (
@@ -38,12 +39,14 @@ from neuro_platform.web.keys import (
     database_key,
     jobs_key,
     permissions_key,
+    publishing_key,
     settings_key,
     streams_key,
     telemetry_key,
     unread_key,
     usage_key,
 )
+from neuro_platform.web.published import Published
 from neuro_platform.web.runner import Runner
 from neuro_sdk.errors import NeuroError, PlatformError
 
@@ -65,6 +68,7 @@ class Platform:
     clusters: Clusters
     permissions: Permissions
     jobs: Jobs
+    publishing: Publishing
     streams: Streams
     telemetry: Telemetry
     reconciler: Reconciler
@@ -91,7 +95,10 @@ async def open_platform(
         stack.push_async_callback(reconciler.close)
         await reconciler.open()
         permissions = Permissions(PermissionStore(database), store, clusters, clock)
-        jobs_service = Jobs(store, clusters, permissions, settings.jobs, clock)
+        addresses = Addresses(settings.published_url)
+        publishing = Publishing(store, clusters, permissions, addresses)
+        await publishing.open()
+        jobs_service = Jobs(store, clusters, permissions, settings.jobs, clock, addresses)
         streams = Streams(jobs_service, clock)
         telemetry_service = Telemetry(jobs_service)
         stack.push_async_callback(telemetry_service.close)
@@ -103,6 +110,7 @@ async def open_platform(
             clusters,
             permissions,
             jobs_service,
+            publishing,
             streams,
             telemetry_service,
             reconciler,
@@ -119,13 +127,14 @@ def make_app(platform: Platform) -> web.Application:
     app[clusters_key] = platform.clusters
     app[permissions_key] = platform.permissions
     app[jobs_key] = platform.jobs
+    app[publishing_key] = platform.publishing
     app[streams_key] = platform.streams
     app[telemetry_key] = platform.telemetry
     app[unread_key] = Counter()
     app[usage_key] = platform.usage
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
-    for module in (config, auth, users, jobs, monitoring, channels, telemetry, stats):
+    for module in (config, auth, opening, users, jobs, monitoring, channels, telemetry, stats):
         app.add_routes(module.routes)
     return app
 
@@ -135,6 +144,7 @@ async def serve(platform: Platform, listening: socket.socket) -> AsyncIterator[N
     """Answer requests on the socket until the end of the block."""
     runner = Runner(
         make_app(platform),
+        published=Published(platform.settings, platform.publishing, platform.auth),
         access_log_class=security.AccessLogger,
         keepalive_timeout=IDLE_SECONDS,
         shutdown_timeout=_GOODBYE_SECONDS,

@@ -4,6 +4,7 @@ host = "127.0.0.1"          # where to listen
 port = 8080                 # absent: 8080, or on the first start a free one
 allowed_hosts = []          # names by which clients may call, besides `host` and the loopback ones
 public_url = "https://…"    # how clients reach the platform, when that differs, as behind a proxy
+jobs_url = "https://jobs.…" # jobs publish their ports at names below this one, which must all lead here
 database_url = "sqlite+aiosqlite:////…/platform.db"   # SQLite, on a disk of this machine
 
 [log]
@@ -27,6 +28,7 @@ memory_mb = 512
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -42,6 +44,7 @@ from neuro_sdk.wire.names import CLUSTER_NAME
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 FILE: Final = "platform.toml"
 
 
@@ -83,6 +86,7 @@ class Chosen(Model, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: int | None = None  # None: not chosen yet
     allowed_hosts: Sequence[str] = ()
     public_url: str | None = None
+    jobs_url: str | None = None
     database_url: str | None = None
     log: LogSettings = field(default_factory=LogSettings)
     engines: Mapping[str, EngineSettings] = field(default_factory=lambda: {"local": EngineSettings()})
@@ -100,6 +104,17 @@ class Settings(Chosen, frozen=True, kw_only=True):
             return URL(self.public_url)
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  (not a bind)
         return URL.build(scheme="http", host=host, port=self.port or DEFAULT_PORT)
+
+    @property
+    def published_url(self) -> URL | None:
+        """Below this name jobs publish their ports; None where there is none that would lead here.
+
+        On loopback that is `localhost`: browsers and curl resolve every name below it by themselves, and take each for
+        a site of its own.
+        """
+        if self.jobs_url is not None:
+            return URL(self.jobs_url)
+        return self.base_url.with_host("localhost").origin() if self.base_url.host in LOOPBACK else None
 
     @property
     def keys(self) -> Path:
@@ -146,7 +161,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name in ("host", "database_url", "public_url"):
+    for name in ("host", "database_url", "public_url", "jobs_url"):
         if value := environ.get(f"NEURO_PLATFORM_{name.upper()}"):
             values[name] = value
     if hosts := environ.get("NEURO_PLATFORM_ALLOWED_HOSTS"):
@@ -165,6 +180,8 @@ def _check(settings: Settings) -> None:
         raise PlatformError(
             f"The public_url must be an address such as https://neuro.example, not {settings.public_url!r}"
         )
+    if settings.jobs_url is not None:
+        _check_jobs_url(settings.jobs_url, settings)
     if not settings.engines:
         raise PlatformError(f"{settings.data / FILE} names no engine: at least one is needed")
     for name, engine in settings.engines.items():
@@ -174,6 +191,26 @@ def _check(settings: Settings) -> None:
             raise PlatformError(f"{settings.data / FILE}: {exc}") from exc
         if problem := _problem_of(engine):
             raise PlatformError(f"{settings.data / FILE}: the engine {name!r} {problem}")
+
+
+def _check_jobs_url(text: str, settings: Settings) -> None:
+    url = URL(text) if _is_address(text) else None
+    if url is None or url.host is None or url.path_qs not in ("", "/") or _is_ip(url.host):
+        raise PlatformError(f"The jobs_url must be an address such as https://jobs.neuro.example, not {text!r}")
+    for name in (*settings.allowed_hosts, settings.host, settings.base_url.host or ""):
+        if name.lower().endswith(f".{url.host}"):
+            raise PlatformError(
+                f"The platform's own name {name!r} is below the jobs_url {text!r}, where the names of jobs are: choose"
+                " another one for jobs"
+            )
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_address(text: str) -> bool:

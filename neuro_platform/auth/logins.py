@@ -92,12 +92,17 @@ class Logins:
 
     async def browser_user(self, secret: str) -> str | None:
         """Whose browser has this cookie."""
+        session = await self.browser_session(secret)
+        return None if session is None else session.user
+
+    async def browser_session(self, secret: str) -> Session | None:
+        """The session of the browser that has this cookie."""
         async with self._database.read() as conn:
             found = await store.find_secret(conn, secret)
         if found is None or found.session.kind is not Kind.BROWSER:
             return None
         expires_at = found.session.expires_at
-        return found.session.user if expires_at is not None and self._clock() < expires_at else None
+        return found.session if expires_at is not None and self._clock() < expires_at else None
 
     async def forget_browser(self, secret: str) -> None:
         """End the browser's session; an unknown cookie is no error."""

@@ -8,13 +8,14 @@ import pwd
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from neuro_platform.auth.logins import IDLE_LIFE, Grant, Logins
 from neuro_platform.auth.oauth import OAuthError
+from neuro_platform.auth.passes import Passes
 from neuro_platform.auth.passwords import Passwords
 from neuro_platform.auth.secret_files import secret
 from neuro_platform.auth.sessions import Sessions, begin
@@ -38,6 +39,7 @@ class User:
     """Somebody whom the platform knows."""
 
     name: str
+    session: str | None = field(default=None, compare=False)  # by which they were recognised, where it matters
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Auth:
             throttle=Throttle(monotonic),
             clock=clock,
         )
+        self.passes = Passes(database, self._sessions, self._signer, clock)
 
     async def authenticate(self, token: str) -> User:
         """Whose token this is; AuthenticationError says whether it is malformed, expired or revoked."""
@@ -90,7 +93,15 @@ class Auth:
             raise AuthenticationError(f"The token expired on {claims.expires_at:%Y-%m-%d %H:%M} UTC: run `neuro login`")
         if await self._sessions.user(claims.session) != claims.identity:
             raise AuthenticationError("The token was revoked, by a logout or by its owner: run `neuro login`")
-        return User(claims.identity)
+        return User(claims.identity, claims.session)
+
+    def is_token(self, text: str) -> bool:
+        """Whether this is an access token of ours, good or not any more."""
+        try:
+            self._signer.read(text)
+        except AuthenticationError:
+            return False
+        return True
 
     async def local_user(self) -> User:
         """The user of the account that runs the platform, made on first use."""

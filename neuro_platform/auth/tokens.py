@@ -31,12 +31,17 @@ class Signer:
     def __init__(self, key: str) -> None:
         self._key = key
 
-    def issue(self, identity: str, *, session: str, now: datetime, expires_at: datetime) -> str:
-        """A new token; ``identity`` is the claim in which clients look for the user's name (API v1, 4.1)."""
+    def issue(
+        self, identity: str, *, session: str, now: datetime, expires_at: datetime, audience: str = AUDIENCE
+    ) -> str:
+        """A new token; ``identity`` is the claim in which clients look for the user's name (API v1, 4.1).
+
+        It is good for nothing but its ``audience``, which is the API when nothing else is said.
+        """
         claims = {
             "identity": identity,
             "sub": identity,
-            "aud": AUDIENCE,
+            "aud": audience,
             "iat": int(now.timestamp()),
             "exp": int(expires_at.timestamp()),
             "jti": secrets.token_urlsafe(12),
@@ -44,8 +49,8 @@ class Signer:
         }
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 
-    def read(self, token: str) -> Claims:
-        """The claims of a token that we signed, also of an expired one; anything else raises."""
+    def read(self, token: str, *, audience: str = AUDIENCE) -> Claims:
+        """The claims of a token that we signed for this audience, also of an expired one; anything else raises."""
         if not token.isascii():
             raise AuthenticationError("The token is malformed: run `neuro login`")
         try:
@@ -53,7 +58,7 @@ class Signer:
                 token,
                 self._key,
                 algorithms=[_ALGORITHM],  # exactly one: a token does not choose how it is checked
-                audience=AUDIENCE,
+                audience=audience,
                 # times are the caller's: whether a token has expired depends on a clock, what it says does not
                 options={"require": list(_CLAIMS), "verify_exp": False, "verify_iat": False, "verify_nbf": False},
             )

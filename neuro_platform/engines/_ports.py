@@ -27,19 +27,10 @@ class Listener(NamedTuple):
     name: str
 
 
-class _Route(NamedTuple):
-    """An address to connect to, and who gets the connection: the first of these hosts at which anybody listens."""
-
-    target: str
-    hosts: tuple[str, ...]
-
-
-# `::` takes IPv4 too, most often but not always; it is asked that way where the machine has no `::1`
-_ROUTES = (
-    _Route("127.0.0.1", ("127.0.0.1", "0.0.0.0")),  # noqa: S104 - not a bind
-    _Route("::1", ("::1", "::")),
-    _Route("127.0.0.1", ("127.0.0.1", "0.0.0.0", "::")),  # noqa: S104 - not a bind
-)
+# Ways to connect: who gets the connection is the first of these hosts at which anybody listens. `::` takes IPv4 too,
+# most often but not always; it is asked that way where the machine has no `::1`.
+_IPV4, _IPV6 = ("127.0.0.1", "0.0.0.0"), ("::1", "::")  # noqa: S104 - not a bind
+_WAYS = (_IPV4, _IPV6, (*_IPV4, "::"))
 
 
 class Ports:
@@ -49,9 +40,10 @@ class Ports:
         self._holders: dict[str, dict[str, str]] = {}  # task -> socket -> the process's link to it
 
     def reach(self, task: str, supervisor: int, port: int) -> str:
-        """The address at which a process below the supervisor, and nobody else, listens on the port.
+        """The host at which a process below the supervisor, and nobody else, listens on the port.
 
-        ResourceNotFound when there is none. Nothing is believed for longer than the call.
+        A wildcard can be connected to as well: that goes to this machine. ResourceNotFound when there is none.
+        Nothing is believed for longer than the call.
         """
         held: Callable[[Collection[Listener]], list[Listener]] = list
         if system.LINUX:
@@ -108,11 +100,13 @@ def held_by_tree(supervisor: int) -> list[Listener]:
 
 
 def _address(here: Collection[Listener], ours: Collection[Listener]) -> str | None:
-    for route in _ROUTES:
-        taking = next((who for host in route.hosts if (who := [one for one in here if one.host == host])), [])
+    for way in _WAYS:
+        host, taking = next(
+            ((host, who) for host in way if (who := [one for one in here if one.host == host])), ("", [])
+        )
         # several may share a port (SO_REUSEPORT), and the system deals connections out among them
-        if taking and all(one in ours for one in taking) and (route.target != "::1" or _has_ipv6()):
-            return route.target
+        if taking and all(one in ours for one in taking) and (way is not _IPV6 or _has_ipv6()):
+            return "0.0.0.0" if host == "::" and way is not _IPV6 else host  # noqa: S104 - not a bind
     return None
 
 

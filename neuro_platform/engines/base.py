@@ -199,8 +199,9 @@ class Reachable(Protocol):
     """An engine whose running tasks can be connected to over TCP."""
 
     async def reach(self, handle: Handle, port: int) -> tuple[str, int]:
-        """Host and port at which a process of the task listens on this port of the task's own.
+        """Host and port at which a process of the task listens on this port of the task's own; connect there.
 
+        A loopback address says that only this machine is meant to be served, ``0.0.0.0`` or ``::`` that others are too.
         Never a port of somebody else's process. Ask for every connection: a task may close its port, and then it can
         be anybody's. Raises ResourceNotFound when the task does not run or nothing of it listens there.
         """

@@ -21,6 +21,7 @@ from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.outcome import cancelled
 from neuro_platform.services.permissions import Permissions, names_of
 from neuro_platform.services.presets import how_many_fit
+from neuro_platform.services.publishing import Addresses
 from neuro_platform.services.tasks import files_of
 from neuro_platform.states import step
 from neuro_platform.store.jobs import Filter, JobStore, Phase, Record, Stop
@@ -74,12 +75,14 @@ class Jobs:
         permissions: Permissions,
         jobs_folder: Path,
         clock: Callable[[], datetime] = utc_now,
+        addresses: Addresses | None = None,
     ) -> None:
         self._store = store
         self._clusters = clusters
         self._permissions = permissions
         self._folder = jobs_folder
         self._now = clock
+        self._addresses = addresses or Addresses(None)
 
     async def submit(self, user: User, document: object, *, key: str | None = None) -> JobDescription:
         """Take a job on; with ``key`` (idempotency) of an earlier submission of the user return that one's job."""
@@ -98,6 +101,7 @@ class Jobs:
         container = rules.checked_container(members, order, cluster, engine)
         rules.check_resources(container.resources, cluster, self._clusters.capacity(cluster))
         job = _job(user.name, cluster, order, container, preset_name, preset, self._now())
+        job = self._addresses.given(job)
         return (await self._store.add(Record(job=job), key, seats=self._clusters.seats(cluster))).job
 
     async def get(self, user: User, job: str) -> JobDescription:

@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
-from neuro_platform.engines.base import Capacity, Engine
+from neuro_platform.engines.base import Capacity, Engine, Reachable
 from neuro_platform.services.admission import too_much
 from neuro_sdk.errors import IllegalArgumentError, NotSupportedError
 from neuro_sdk.wire.cluster import Preset
 from neuro_sdk.wire.codec import replace
 from neuro_sdk.wire.images import HOST, INVALID_IMAGE_NAME
-from neuro_sdk.wire.jobs import Container, JobOrder, Resources, read_container, split_words
+from neuro_sdk.wire.jobs import Container, HTTPPort, JobOrder, Resources, read_container, split_words
 from neuro_sdk.wire.names import JOB_NAME, TAG, TAGS_PER_JOB
 
 PASSED_CONFIG: Final = "NEURO_PASSED_CONFIG"
@@ -75,7 +75,8 @@ def checked_container(members: Mapping[str, Any], order: JobOrder, cluster: str,
             f"The cluster {cluster!r} cannot run the image {image!r}. It runs {engine.images}: use the image 'host' to"
             " run a program of the machine, or choose a cluster that runs containers"
         )
-    _check_abilities(container, order, cluster)
+    _check_abilities(container, order, cluster, engine)
+    _check_http(container.http)
     argv = argv_of(container)
     if not argv and container.image.name == HOST:
         raise IllegalArgumentError(
@@ -139,18 +140,23 @@ def check_resources(resources: Resources, cluster: str, capacity: Capacity | Non
         raise IllegalArgumentError(f"The cluster {cluster!r} has GPUs of model {model!r}, not {resources.gpu_model!r}")
 
 
-def _check_abilities(container: Container, order: JobOrder, cluster: str) -> None:
+def _check_abilities(container: Container, order: JobOrder, cluster: str, engine: Engine) -> None:
     asked = {
         "mount storage volumes": container.volumes,
         "mount disks": container.disk_volumes,
         "pass secrets": container.secret_env or container.secret_files,
-        "publish a port over HTTP": container.http,
+        "publish a port over HTTP": container.http and not isinstance(engine, Reachable),
         "run privileged jobs": order.privileged,
         "provide TPUs": container.resources.tpu_type,
     }
     refused = [what for what, value in asked.items() if value]
     if refused:
         raise NotSupportedError(f"The cluster {cluster!r} cannot {' or '.join(refused)}: leave that out")
+
+
+def _check_http(http: HTTPPort | None) -> None:
+    if http is not None and not 1 <= http.port <= 65535:
+        raise IllegalArgumentError(f"The port to publish over HTTP must be between 1 and 65535, not {http.port}")
 
 
 def _check_env(env: Mapping[str, str]) -> None:

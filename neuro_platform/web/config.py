@@ -19,7 +19,14 @@ from neuro_sdk.wire.cluster import AuthSettings, ServerConfig, server_config_doc
 
 routes = web.RouteTableDef()
 
-FEATURES: Final = (frames.FEATURE, frames.LOGS_FEATURE, jobs.STDIN_FEATURE, jobs.ARGV_FEATURE, frames.FORWARD_FEATURE)
+FEATURES: Final = (
+    frames.FEATURE,
+    frames.LOGS_FEATURE,
+    jobs.STDIN_FEATURE,
+    jobs.ARGV_FEATURE,
+    frames.FORWARD_FEATURE,
+    jobs.BROWSE_FEATURE,
+)
 
 
 @routes.get(f"{API}/config")

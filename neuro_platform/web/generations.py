@@ -72,9 +72,12 @@ class Machine:
 def submission(generation: Generation | None, document: Any, *, user: str) -> Any:  # Any: JSON has no narrower type
     """A submission as its user meant it.
 
-    Earlier clients ask for a published port 80 although nobody told them to; an engine that publishes none would have
-    to refuse every one of their jobs. The first two keep the dashes of ``run IMAGE -- COMMAND`` in the command. Raises
-    AuthorizationError for an organisation or project that is not the user's.
+    Earlier clients ask for a published port 80 although nobody told them to. It is what an image with a web server has;
+    a program of the machine itself hardly ever may listen there, every job would show an address that leads to nothing,
+    and a platform without a name for jobs would have to refuse them all. Any other port was asked for.
+
+    The first two keep the dashes of ``run IMAGE -- COMMAND`` in the command. Raises AuthorizationError for an
+    organisation or project that is not the user's.
     """
     if generation is None or not isinstance(document, dict):
         return document

@@ -98,6 +98,6 @@ def socket_route(routes: web.RouteTableDef, path: str) -> Callable[[Handler], Ha
     return add
 
 
-def is_websocket(request: web.Request) -> bool:
+def is_websocket(request: web.BaseRequest) -> bool:
     """Whether the client asks for a WebSocket."""
     return request.headers.get("Upgrade", "").lower() == "websocket"

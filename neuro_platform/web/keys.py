@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from neuro_platform.services.clusters import Clusters
     from neuro_platform.services.jobs import Jobs
     from neuro_platform.services.permissions import Permissions
+    from neuro_platform.services.publishing import Publishing
     from neuro_platform.services.streams import Streams
     from neuro_platform.services.telemetry import Telemetry
     from neuro_platform.services.usage import Usage
@@ -23,6 +24,7 @@ database_key: Final[web.AppKey[Database]] = web.AppKey("database")
 clusters_key: Final[web.AppKey[Clusters]] = web.AppKey("clusters")
 jobs_key: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
 permissions_key: Final[web.AppKey[Permissions]] = web.AppKey("permissions")
+publishing_key: Final[web.AppKey[Publishing]] = web.AppKey("publishing")
 streams_key: Final[web.AppKey[Streams]] = web.AppKey("streams")
 telemetry_key: Final[web.AppKey[Telemetry]] = web.AppKey("telemetry")
 usage_key: Final[web.AppKey[Usage]] = web.AppKey("usage")

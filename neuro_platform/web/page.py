@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+import secrets
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -20,12 +21,22 @@ class Html(str):
     __slots__ = ()
 
 
-def page(name: str, title: str, /, *, status: int = 200, form_action: str = "'self'", **values: str) -> web.Response:
-    """The page ``name``.html within the frame that all pages share.
+def page(
+    name: str,
+    title: str,
+    /,
+    *,
+    status: int = 200,
+    form_action: str = "'self'",
+    refresh: str | None = None,
+    **values: str,
+) -> web.Response:
+    """The page ``name``.html within the frame that all pages share; ``refresh`` is where it goes on by itself.
 
     Browsers hold redirects after a form to its ``form-action`` policy too, hence the argument.
     """
     body = Html(_fill(name, values))
+    headers = {} if refresh is None else {"Refresh": f"0; url={refresh}"}
     return web.Response(
         text=_fill("frame", {"title": title, "body": body}),
         status=status,
@@ -36,8 +47,28 @@ def page(name: str, title: str, /, *, status: int = 200, form_action: str = "'se
                 f"form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
             ),
             "Cache-Control": "no-store",
+            **headers,
         },
     )
+
+
+def standalone(name: str, title: str, status: int, /, *, reload: int | None = None, **values: str) -> web.Response:
+    """A page that needs nothing else of ours, for an origin where nothing else is; reloads itself after seconds."""
+    nonce = secrets.token_urlsafe(16)
+    body = Html(_fill(name, {"title": title, **values}))
+    text = _fill(
+        "job-frame",
+        {
+            "title": title,
+            "body": body,
+            "nonce": nonce,
+            "style": Html(_text("style.css")),
+            "refresh": Html("" if reload is None else f'<meta http-equiv="refresh" content="{reload}">'),
+        },
+    )
+    policy = f"default-src 'none'; style-src 'nonce-{nonce}'; frame-ancestors 'none'; base-uri 'none'"
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
 
 
 def notice(sentence: str) -> Html:

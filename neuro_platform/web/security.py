@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from yarl import URL
 
-from neuro_platform.settings import Settings
+from neuro_platform.settings import LOOPBACK, Settings
 from neuro_platform.web.errors import refusal
 from neuro_platform.web.http import API, is_websocket
 from neuro_platform.web.keys import auth_key, settings_key, user_key
@@ -32,6 +32,7 @@ PUBLIC: Final = frozenset(
         "/oauth/show-code",
         "/logged-in",
         "/logout",
+        "/open",
         "/pages/{name}",
     }
 )
@@ -40,7 +41,6 @@ SOFT: Final = frozenset({f"{API}/config"})
 
 QUERY_TOKEN: Final = "neuro-auth-token"  # noqa: S105  (the name of a query parameter)
 _HOST: Final = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(:[0-9]{1,5})?")
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _WILDCARDS: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (not a bind)
 
 
@@ -140,7 +140,7 @@ def host_name(header: str) -> str | None:
 
 
 def _is_ours(name: str, settings: Settings) -> bool:
-    if name in _LOOPBACK or name in (host.lower() for host in (*settings.allowed_hosts, settings.base_url.host or "")):
+    if name in LOOPBACK or name in (host.lower() for host in (*settings.allowed_hosts, settings.base_url.host or "")):
         return True
     if settings.host in _WILDCARDS:
         return _is_address(name)  # no name can be pointed at us when there is no name
@@ -164,6 +164,12 @@ def _same_origin(origin: str, request: web.Request) -> bool:
         return True
     # by what the browser calls us, whichever way it came: a proxy before us may speak TLS
     return origin.lower() in (f"{scheme}://{request.headers['Host'].lower()}" for scheme in ("http", "https"))
+
+
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """The token that a request brings, if it brings one and nothing else."""
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 
 def _token(request: web.Request) -> str:

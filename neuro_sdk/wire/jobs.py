@@ -19,6 +19,7 @@ _MIB = 1 << 20
 
 STDIN_FEATURE = "stdin-1"  # this server knows ``container.stdin``
 ARGV_FEATURE = "argv-1"  # this server knows ``container.argv``
+BROWSE_FEATURE = "browse-1"  # this server knows ``POST {api}/jobs/{id}/open``
 
 
 class JobStatus(enum.StrEnum):
@@ -279,6 +280,13 @@ class Message(Model, frozen=True):
 
     fileno: int
     data: bytes
+
+
+class JobOpening(Model, frozen=True):
+    """An address that opens what a job publishes; ours."""
+
+    url: URL
+    expires_in: float | None = None  # seconds, and then it is good once; None for one that is good for ever
 
 
 class JobOrder(Model, frozen=True):

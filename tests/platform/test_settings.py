@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from neuro_platform.daemon import data_folder
-from neuro_platform.settings import load_settings
+from neuro_platform.settings import Settings, load_settings
 from neuro_sdk.errors import PlatformError
 
 
@@ -119,3 +120,42 @@ def test_the_data_folder(tmp_path: Path) -> None:
         tmp_path,
         Path.home() / "Library/Application Support",
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({}, "http://localhost:8080"),
+        ({"host": "::1"}, "http://localhost:8080"),
+        ({"host": "0.0.0.0"}, "http://localhost:8080"),
+        ({"host": "gpu-box"}, None),
+        ({"public_url": "https://neuro.example"}, None),
+        ({"public_url": "http://localhost:9000"}, "http://localhost:9000"),
+        ({"public_url": "https://neuro.example", "jobs_url": "https://jobs.example"}, "https://jobs.example"),
+    ],
+)
+def test_jobs_publish_below_a_name_that_leads_here(tmp_path: Path, settings: dict[str, str], url: str | None) -> None:
+    published = Settings(data=tmp_path, **settings).published_url
+
+    assert published == (None if url is None else URL(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("jobs.example", "must be an address"),
+        ("ftp://jobs.example", "must be an address"),
+        ("https://192.0.2.1", "must be an address"),
+        ("https://jobs.example/path", "must be an address"),
+        ("https://example", "neuro.example' is below"),
+        ("https://lab", "a.lab' is below"),
+    ],
+)
+def test_a_name_for_jobs_must_be_one_of_its_own(tmp_path: Path, url: str, words: str) -> None:
+    environ = {
+        "NEURO_PLATFORM_JOBS_URL": url,
+        "NEURO_PLATFORM_PUBLIC_URL": "https://neuro.example",
+        "NEURO_PLATFORM_ALLOWED_HOSTS": "a.lab",
+    }
+    with pytest.raises(PlatformError, match=words):
+        load_settings(tmp_path, environ=environ)

@@ -339,13 +339,18 @@ class TestOldClients:
             assert reply.status == 202, reply
             assert "http" not in reply.json["container"]
 
-    async def test_a_port_that_was_asked_for_is_refused(self, api: Api) -> None:
+    async def test_a_port_that_was_asked_for_is_published(self, api: Api) -> None:
         agent = {"User-Agent": "NeuroCLI/21.5.17 (linux)"}
 
         for http in ({"port": 8888, "requires_auth": True}, {"port": 80, "requires_auth": False}):
-            refused(await api("POST", "/jobs", json=order(http=http), headers=agent), 400, "not_supported", "HTTP")
+            reply = await api("POST", "/jobs", json=order(http=http), headers=agent)
+            assert reply.status == 202, reply
+            assert reply.json["container"]["http"] == http
+            assert reply.json["id"] in reply.json["http_url"]
 
     async def test_our_own_client_means_what_it_says(self, api: Api) -> None:
         http = {"port": 80, "requires_auth": True}
 
-        refused(await api("POST", "/jobs", json=order(http=http)), 400, "not_supported", "HTTP")
+        reply = await api("POST", "/jobs", json=order(http=http))
+
+        assert reply.json["container"]["http"] == http

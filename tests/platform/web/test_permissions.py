@@ -42,6 +42,7 @@ USES: Final = [
     Use("GET", JOB, Action.READ, 200),
     Use("DELETE", JOB, Action.WRITE, 204),
     Use("PUT", f"{JOB}/max_run_time_minutes", Action.WRITE, 204, body={"additional_max_run_time_minutes": 1}),
+    Use("POST", f"{JOB}/open", Action.WRITE, 200),
     Use("GET", f"{STREAM}/log", Action.READ, 200),
     Use("GET", f"{STREAM}/top", Action.READ, 101),
     Use("GET", f"{STREAM}/attach", Action.READ, 101, "stdout=1"),
@@ -70,7 +71,9 @@ async def session(platform: Platform) -> AsyncIterator[aiohttp.ClientSession]:
 async def running(platform: Platform) -> str:
     """A job of the first user, with a terminal, a port and a command beside its program."""
     platform.engine.will(hold=True)
-    job = await platform.parts.jobs.submit(platform.user, order(tty=True, name="train"))
+    job = await platform.parts.jobs.submit(
+        platform.user, order(tty=True, name="train", http={"port": 80, "requires_auth": True})
+    )
     await platform.settle()
     platform.engine.listen(f"{job.id}.1", 80, at=("127.0.0.1", platform.parts.settings.port))  # somebody is there
     async with (

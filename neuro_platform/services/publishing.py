@@ -1,0 +1,139 @@
+"""Publishing a port of a job over HTTP: under which names, to whom, and where it is at this moment."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from yarl import URL
+
+from neuro_platform.engines.base import Handle, Reachable
+from neuro_platform.services.clusters import Clusters
+from neuro_platform.services.permissions import Permissions, names_of
+from neuro_platform.store.jobs import JobStore, Phase, Record
+from neuro_sdk.errors import NotSupportedError, ResourceNotFound, ServerNotAvailable
+from neuro_sdk.wire.codec import replace
+from neuro_sdk.wire.jobs import JobDescription
+from neuro_sdk.wire.names import is_job_id
+from neuro_sdk.wire.users import Action
+
+if TYPE_CHECKING:
+    from neuro_platform.auth.service import User
+
+_LABEL: Final = re.compile(r"[a-z0-9](-{0,2}[a-z0-9])*")
+_SEPARATOR: Final = "--"  # neither a job's name nor a user's has two hyphens in a row
+
+
+class NotStarted(ServerNotAvailable):
+    """The job waits for its turn, or is about to be started again."""
+
+    status = 503
+
+
+class NotListening(ServerNotAvailable):
+    """The job runs, but nothing of it answers at its port."""
+
+    status = 502
+
+
+@dataclass(frozen=True)
+class Site:
+    """A job that publishes a port."""
+
+    job: JobDescription
+    handle: Handle | None  # while it runs
+
+
+class Addresses:
+    """The names at which jobs publish their ports, each a host below one name: every job is an origin of its own."""
+
+    def __init__(self, base: URL | None) -> None:
+        """``base`` has the scheme, the name and the port; without one, nothing can be published."""
+        self._base = base
+
+    @property
+    def base(self) -> URL:
+        """What all addresses have in common; NotSupportedError where there is nothing."""
+        if self._base is None:
+            raise NotSupportedError(
+                "This platform cannot publish ports of jobs: it has no name for them. Leave that out, or have its"
+                " operator set jobs_url in platform.toml"
+            )
+        return self._base
+
+    def label(self, host: str) -> str | None:
+        """The part of a host's name that says which job; None for a name that no job can have."""
+        if self._base is None:
+            return None
+        label, dot, rest = host.partition(".")
+        return label if dot and rest == self._base.host and _LABEL.fullmatch(label) else None
+
+    def url(self, label: str) -> URL:
+        """The address of a job."""
+        return self.base.with_host(f"{label}.{self.base.host}")
+
+    def given(self, job: JobDescription) -> JobDescription:
+        """The job with the addresses at which its port is published; NotSupportedError where that cannot be."""
+        if job.container.http is None:
+            return job
+        named = self.url(f"{job.name}{_SEPARATOR}{job.owner}") if job.name else URL()
+        return replace(job, plain_http_url=self.url(job.id), http_url_named=named)
+
+
+class Publishing:
+    """What the proxy in front of published ports has to know."""
+
+    def __init__(self, store: JobStore, clusters: Clusters, permissions: Permissions, addresses: Addresses) -> None:
+        self.addresses = addresses
+        self._permissions = permissions
+        self._store = store
+        self._clusters = clusters
+
+    async def open(self) -> None:
+        """See to it that jobs that run tell their present addresses: the platform may have got another port."""
+        for record in await self._store.unfinished():
+            if record.job.container.http is not None:
+                await self._store.change(record.job.id, self._readdressed)
+
+    async def find(self, label: str) -> Site:
+        """The job that is published under this label, whoever asks: by its id, or the newest of a name and owner."""
+        name, separator, owner = label.partition(_SEPARATOR)
+        if separator:
+            record = await self._store.get(owner, name)
+        else:
+            record = await self._store.by_id(label) if is_job_id(label) else None
+        if record is None or record.job.container.http is None:
+            raise ResourceNotFound("No job publishes a port at this address")
+        return Site(record.job, record.handle if record.phase is Phase.STARTED else None)
+
+    async def check(self, user: User, job: JobDescription) -> None:
+        """Return if the user may use what the job publishes behind a login: to do so is to talk to it.
+
+        AuthorizationError says which permission is missing, ResourceNotFound that the user may not even see the job.
+        """
+        unknown = ResourceNotFound("This job is not yours, and is not shared with you")
+        await self._permissions.require(user, Action.WRITE, *names_of(job), unknown=unknown)
+
+    async def reach(self, site: Site) -> tuple[str, int]:
+        """Where the job's port is; NotStarted, NotListening, or ResourceNotFound when the job has ended."""
+        job, http = site.job, site.job.container.http
+        if job.status.is_finished:
+            raise ResourceNotFound(f"The job has ended ({job.status}): start it anew to use it")
+        if job.status.is_pending or site.handle is None or http is None:
+            raise NotStarted(f"The job has not started yet ({job.summary.reason or job.status})")
+        engine = self._clusters.engine(job.cluster_name)
+        if engine is None or not isinstance(engine, Reachable):
+            raise NotListening(f"The cluster {job.cluster_name!r} cannot publish ports any more")
+        try:
+            return await engine.reach(site.handle, http.port)
+        except ResourceNotFound as exc:
+            raise NotListening(f"{exc}. It may still be getting ready") from exc
+
+    def _readdressed(self, record: Record) -> Record:
+        try:
+            return dataclasses.replace(record, job=self.addresses.given(record.job))
+        except NotSupportedError:
+            none = replace(record.job, plain_http_url=URL(), http_url_named=URL())
+            return dataclasses.replace(record, job=none)
