@@ -28,6 +28,7 @@ _TREE: Final[dict[str, Entry]] = {
     "job attach": Entry("Connect to a running job's program."),
     "job port-forward": Entry("Lead ports of this machine to ports of a job."),
     "job kill": Entry("Stop jobs."),
+    "job why": Entry("Say why a job waits or how it ended."),
     "job generate-run-command": Entry("Print the line that starts a job again."),
     "acl": Entry("Share jobs with others, and see who may do what."),
     "acl grant": Entry("Share a job, all jobs, or a role with somebody."),

@@ -83,6 +83,10 @@ if TYPE_CHECKING:
     from neuro_sdk.wire.jobs import Volume as Volume
     from neuro_sdk.wire.names import ENV_NAME as ENV_NAME
     from neuro_sdk.wire.names import JOB_NAME as JOB_NAME
+    from neuro_sdk.wire.reasons import Holder as Holder
+    from neuro_sdk.wire.reasons import JobPlan as JobPlan
+    from neuro_sdk.wire.reasons import JobReason as JobReason
+    from neuro_sdk.wire.reasons import Shortage as Shortage
     from neuro_sdk.wire.users import Action as Action
     from neuro_sdk.wire.users import Permission as Permission
     from neuro_sdk.wire.users import Share as Share
@@ -161,6 +165,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Volume",
     ),
     "wire.names": ("ENV_NAME", "JOB_NAME"),
+    "wire.reasons": ("Holder", "JobPlan", "JobReason", "Shortage"),
     "wire.users": ("Action", "Permission", "Share"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

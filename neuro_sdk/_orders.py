@@ -68,6 +68,8 @@ class Orders(Generic[T]):
         stdin: bool = False,
         priority: JobPriority = JobPriority.NORMAL,
         resources: Resources | None = None,
+        org_name: str | None = None,
+        project_name: str | None = None,
     ) -> T:
         """Start a job with the resources of a preset; return at once, most often while it is still pending.
 
@@ -106,6 +108,8 @@ class Orders(Generic[T]):
             max_run_time_minutes=minutes(life_span),
             privileged=privileged,
             priority=priority,
+            org_name=org_name,
+            project_name=project_name,
             scheduler_enabled=None if resources is None else False,
         )
         document, members = to_plain(order), self._members(container)

@@ -19,6 +19,7 @@ from neuro_sdk._streams import StdStream as AsyncStdStream
 from neuro_sdk.client import Client as AsyncClient
 from neuro_sdk.config import Config as AsyncConfig
 from neuro_sdk.forward import PortForward
+from neuro_sdk.jobs import DryRun as AsyncDryRun
 from neuro_sdk.jobs import Jobs as AsyncJobs
 from neuro_sdk.parser import Parser
 from neuro_sdk.quota import Quota as AsyncQuota
@@ -41,6 +42,7 @@ from neuro_sdk.wire.jobs import (
     SecretFile,
     Volume,
 )
+from neuro_sdk.wire.reasons import JobPlan, JobReason
 from neuro_sdk.wire.users import Permission, Share
 
 
@@ -228,6 +230,8 @@ class Jobs:
         stdin: bool = False,
         priority: JobPriority = JobPriority.NORMAL,
         resources: Resources | None = None,
+        org_name: str | None = None,
+        project_name: str | None = None,
     ) -> JobDescription:
         """Start a job with the resources of a preset; return at once, most often while it is still pending.
 
@@ -263,6 +267,8 @@ class Jobs:
                 stdin=stdin,
                 priority=priority,
                 resources=resources,
+                org_name=org_name,
+                project_name=project_name,
             )
         )
 
@@ -435,6 +441,18 @@ class Jobs:
             )
         )
 
+    def why(self, id: str) -> JobReason:
+        """Why a job waits, or how it ended, and what would change that.
+
+        Raises NotSupportedError where the platform does not say (feature ``why-1``).
+        """
+        return self._portal.call(self._inner.why(id))
+
+    @cached_property
+    def dry_run(self) -> DryRun:
+        """The same ``start`` and ``run``, which only say what would come of it."""
+        return DryRun(self._portal, self._inner.dry_run)
+
     def tags(self) -> builtins.list[str]:
         """All tags of the user's jobs."""
         return self._portal.call(self._inner.tags())
@@ -562,3 +580,120 @@ class StdStream:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class DryRun:
+    """``client.jobs.dry_run``: what a platform would do with a submission; nothing is started or stored."""
+
+    def __init__(self, portal: Portal, inner: AsyncDryRun) -> None:
+        self._portal = portal
+        self._inner = inner
+
+    def start(
+        self,
+        *,
+        image: RemoteImage,
+        preset_name: str,
+        entrypoint: str | None = None,
+        command: str | Sequence[str] | None = None,
+        working_dir: str | None = None,
+        http: HTTPPort | None = None,
+        env: Mapping[str, str] | None = None,
+        volumes: Sequence[Volume] = (),
+        secret_env: Mapping[str, URL] | None = None,
+        secret_files: Sequence[SecretFile] = (),
+        disk_volumes: Sequence[DiskVolume] = (),
+        tty: bool = False,
+        shm: bool = False,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        description: str | None = None,
+        pass_config: bool = False,
+        wait_for_jobs_quota: bool = False,
+        schedule_timeout: float | None = None,
+        restart_policy: JobRestartPolicy = JobRestartPolicy.NEVER,
+        life_span: float | None = None,
+        privileged: bool = False,
+        stdin: bool = False,
+        priority: JobPriority = JobPriority.NORMAL,
+        resources: Resources | None = None,
+        org_name: str | None = None,
+        project_name: str | None = None,
+    ) -> JobPlan:
+        """Start a job with the resources of a preset; return at once, most often while it is still pending.
+
+        ``command`` is one line, split as a shell splits words, or the words, which then arrive as they are. Times are
+        in seconds, the life span is sent as whole minutes. URIs may be relative. ``stdin`` keeps standard input open
+        for ``attach``, with servers that know it. ``resources`` are asked for in place of the preset's, which is not
+        sent then. Raises IllegalArgumentError for what the platform refuses (API v1, chapter 5.2).
+        """
+        return self._portal.call(
+            self._inner.start(
+                image=image,
+                preset_name=preset_name,
+                entrypoint=entrypoint,
+                command=command,
+                working_dir=working_dir,
+                http=http,
+                env=env,
+                volumes=volumes,
+                secret_env=secret_env,
+                secret_files=secret_files,
+                disk_volumes=disk_volumes,
+                tty=tty,
+                shm=shm,
+                name=name,
+                tags=tags,
+                description=description,
+                pass_config=pass_config,
+                wait_for_jobs_quota=wait_for_jobs_quota,
+                schedule_timeout=schedule_timeout,
+                restart_policy=restart_policy,
+                life_span=life_span,
+                privileged=privileged,
+                stdin=stdin,
+                priority=priority,
+                resources=resources,
+                org_name=org_name,
+                project_name=project_name,
+            )
+        )
+
+    def run(
+        self,
+        container: Container,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        description: str | None = None,
+        scheduler_enabled: bool = False,
+        pass_config: bool = False,
+        wait_for_jobs_quota: bool = False,
+        schedule_timeout: float | None = None,
+        restart_policy: JobRestartPolicy = JobRestartPolicy.NEVER,
+        life_span: float | None = None,
+        is_preemptible: bool | None = None,
+        stdin: bool = False,
+        priority: JobPriority = JobPriority.NORMAL,
+    ) -> JobPlan:
+        """The older form of :meth:`start`, with a container and its resources instead of a preset.
+
+        ``is_preemptible`` is what 20.12 called ``scheduler_enabled``.
+        """
+        return self._portal.call(
+            self._inner.run(
+                container,
+                name=name,
+                tags=tags,
+                description=description,
+                scheduler_enabled=scheduler_enabled,
+                pass_config=pass_config,
+                wait_for_jobs_quota=wait_for_jobs_quota,
+                schedule_timeout=schedule_timeout,
+                restart_policy=restart_policy,
+                life_span=life_span,
+                is_preemptible=is_preemptible,
+                stdin=stdin,
+                priority=priority,
+            )
+        )

@@ -6,6 +6,7 @@ import builtins
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from yarl import URL
@@ -16,7 +17,7 @@ from neuro_sdk._orders import Orders, minutes
 from neuro_sdk._private import NoPublicConstructor
 from neuro_sdk.attach import Streams, segment
 from neuro_sdk.config import Config
-from neuro_sdk.errors import IllegalArgumentError, NDJSONError, ResourceNotFound
+from neuro_sdk.errors import IllegalArgumentError, NDJSONError, NotSupportedError, ResourceNotFound
 from neuro_sdk.parser import Parser
 from neuro_sdk.wire.codec import ImageReader, Model, decode, load
 from neuro_sdk.wire.jobs import (
@@ -26,6 +27,7 @@ from neuro_sdk.wire.jobs import (
     read_job,
 )
 from neuro_sdk.wire.names import is_job_id, is_utf8
+from neuro_sdk.wire.reasons import DRY_RUN_FEATURE, WHY_FEATURE, JobPlan, JobReason
 
 
 class _Tags(Model, frozen=True):
@@ -34,6 +36,22 @@ class _Tags(Model, frozen=True):
 
 class _Listed(Model, frozen=True):
     jobs: Sequence[dict[str, Any]]
+
+
+class DryRun(Orders[JobPlan], metaclass=NoPublicConstructor):
+    """``client.jobs.dry_run``: what a platform would do with a submission; nothing is started or stored."""
+
+    async def _submit(self, document: Mapping[str, Any], *, from_preset: bool) -> JobPlan:
+        if DRY_RUN_FEATURE not in self._core.features:
+            raise NotSupportedError("This platform cannot say beforehand what it would do with a job")
+        url = self._config.api_url / "jobs/dry-run"
+        return await self._core.call(
+            "POST",
+            url.with_query("from_preset") if from_preset else url,
+            json=document,
+            into=JobPlan,
+            repeat=True,
+        )
 
 
 class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
@@ -74,6 +92,22 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
     async def status(self, id: str) -> JobDescription:  # noqa: A002
         """The job as it is now."""
         return read_job(await self._core.call("GET", self._job(id)), images=self._parse.image_reader())
+
+    async def why(self, id: str) -> JobReason:  # noqa: A002
+        """Why a job waits, or how it ended, and what would change that.
+
+        Raises NotSupportedError where the platform does not say (feature ``why-1``).
+        """
+        if WHY_FEATURE not in self._core.features:
+            raise NotSupportedError(
+                "This platform does not say why its jobs wait; 'neuro status' shows what it does say"
+            )
+        return await self._core.call("GET", self._job(id) / "why", into=JobReason)
+
+    @cached_property
+    def dry_run(self) -> DryRun:
+        """The same ``start`` and ``run``, which only say what would come of it."""
+        return DryRun._create(self._core, self._config, self._parse)
 
     async def tags(self) -> builtins.list[str]:
         """All tags of the user's jobs."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from neuro_platform.engines.base import Capacity
 from neuro_platform.states import pending_since
-from neuro_platform.store.jobs import Record
+from neuro_platform.store.jobs import Phase, Record
 from neuro_sdk.wire.jobs import JobDescription, JobPriority, Resources
+from neuro_sdk.wire.reasons import Shortage
 
 PROMOTION: Final = timedelta(hours=12)  # who has waited so long goes as if of the next higher priority
 
 _RANKS: Final = {JobPriority.LOW: 0, JobPriority.NORMAL: 1, JobPriority.HIGH: 2}
+_UNITS: Final = {"cpu": ("CPU", "CPUs"), "memory_mb": ("MB of memory",) * 2, "gpu": ("GPU", "GPUs")}
 _NEAR: Final = 20  # places in the queue of which more is said
 
 
@@ -42,6 +45,37 @@ class Share:
     gpus: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Queue:
+    """Who has what on an engine and who waits for it, at one moment."""
+
+    capacity: Capacity | None
+    active: Sequence[Record]  # those that have their share
+    waiting: Sequence[Record]  # those that could start, in the order in which they may
+    seated: Mapping[str, int]  # by user, the jobs that do not wait for a seat
+
+    @classmethod
+    def of(cls, records: Iterable[Record], cluster: str, capacity: Capacity | None, now: datetime) -> Queue:
+        """The queue of a cluster, from all unfinished jobs as they are stored."""
+        here = [one for one in records if one.job.cluster_name == cluster and not one.job.status.is_finished]
+        could = [
+            one
+            for one in here
+            if one.phase is Phase.QUEUED and one.stop is None and (one.not_before is None or one.not_before <= now)
+        ]
+        return cls(
+            capacity,
+            active=[one for one in here if one.phase in (Phase.STARTING, Phase.STARTED)],
+            waiting=in_order(could, now),
+            seated=Counter(one.job.owner for one in here if one.phase is not Phase.WAITING),
+        )
+
+    @property
+    def room(self) -> Room:
+        """What is free."""
+        return Room(self.capacity, [Share(one.job.container.resources, one.gpus) for one in self.active])
+
+
 class Room:
     """What is free on an engine; without a capacity there is always room, its own queue decides."""
 
@@ -64,21 +98,25 @@ class Room:
         self._take(share)
         return share
 
-    def lacking(self, resources: Resources) -> list[str]:
-        """What there is too little of, in words: what is wanted and what is free."""
+    def shortages(self, resources: Resources) -> list[Shortage]:
+        """What there is too little of; without who has it."""
         if self._capacity is None:
             return []
-        lacking = []
-        if round(resources.cpu * 1000) > self._milli_cpu:
-            lacking.append(
-                f"{resources.cpu:g} CPUs ({max(0, self._milli_cpu) / 1000:g} of {self._capacity.cpu:g} free)"
-            )
-        if resources.memory_mb > self._memory_mb:
-            free = max(0, self._memory_mb)
-            lacking.append(f"{resources.memory_mb} MB of memory ({free} of {self._capacity.memory_mb} free)")
-        if (resources.gpu or 0) > len(self._gpus):
-            lacking.append(f"{resources.gpu} GPUs ({len(self._gpus)} of {self._capacity.gpu} free)")
-        return lacking
+        milli, total = max(0, self._milli_cpu), self._capacity
+        amounts = [
+            ("cpu", resources.cpu, milli / 1000, total.cpu, round(resources.cpu * 1000) > self._milli_cpu),
+            ("memory_mb", resources.memory_mb, max(0, self._memory_mb), total.memory_mb,
+             resources.memory_mb > self._memory_mb),
+            ("gpu", resources.gpu or 0, len(self._gpus), total.gpu, (resources.gpu or 0) > len(self._gpus)),
+        ]  # fmt: skip
+        return [Shortage(name, wanted, free, all_) for name, wanted, free, all_, short in amounts if short]
+
+    def lacking(self, resources: Resources) -> list[str]:
+        """What there is too little of, in words: what is wanted and what is free."""
+        return [
+            f"{amount(short.resource, short.wanted)} ({plain(short.free)} of {plain(short.total)} free)"
+            for short in self.shortages(resources)
+        ]
 
     def free(self) -> Capacity | None:
         """What is left."""
@@ -95,6 +133,16 @@ class Room:
         self._milli_cpu -= round(share.resources.cpu * 1000)
         self._memory_mb -= share.resources.memory_mb
         self._gpus = [gpu for gpu in self._gpus if gpu not in share.gpus]
+
+
+def amount(resource: str, number: float) -> str:
+    """So much of something, in words."""
+    return f"{plain(number)} {_UNITS[resource][number != 1]}"
+
+
+def plain(number: float) -> str:
+    """A number as people write it."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 def why_waiting(room: Room, resources: Resources, ahead: int) -> str:

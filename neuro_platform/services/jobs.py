@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import json
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from yarl import URL
 
 from neuro_platform.engines.base import Capacity, Engine, Files, Handle
-from neuro_platform.services import rules
-from neuro_platform.services.admission import Room, Share
+from neuro_platform.services import reasons, rules
+from neuro_platform.services.admission import Queue, Room, Share
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.outcome import cancelled
 from neuro_platform.services.permissions import Permissions, names_of
@@ -27,7 +30,7 @@ from neuro_platform.states import step
 from neuro_platform.store.jobs import Filter, JobStore, Phase, Record, Stop
 from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound, ServerNotAvailable
 from neuro_sdk.wire.cluster import Preset
-from neuro_sdk.wire.codec import replace
+from neuro_sdk.wire.codec import fields, replace
 from neuro_sdk.wire.jobs import (
     Container,
     JobDescription,
@@ -38,12 +41,16 @@ from neuro_sdk.wire.jobs import (
     split_order,
 )
 from neuro_sdk.wire.names import is_job_id
+from neuro_sdk.wire.reasons import JobPlan, JobReason
 from neuro_sdk.wire.users import Action
 
 if TYPE_CHECKING:
     from neuro_platform.auth.service import User
 
 __all__ = ["Filter", "Jobs", "Placed"]
+
+_ROOM = 2**20  # bytes of disk without which no job can be started
+_ORDERED = [member.name for member in fields(JobOrder)]
 
 
 def utc_now() -> datetime:
@@ -89,6 +96,33 @@ class Jobs:
         rules.checked_key(key)
         if key is not None and (earlier := await self._store.by_key(user.name, key)) is not None:
             return earlier.job  # before the rules: a machine that has shrunk since does not undo a submission
+        job = self._new(user, document)
+        return (await self._store.add(Record(job=job), key, seats=self._clusters.seats(job.cluster_name))).job
+
+    async def plan(self, user: User, document: object) -> JobPlan:
+        """What :meth:`submit` would do with the document; nothing is stored. Raises what that would raise."""
+        job = replace(self._new(user, document), id="")  # it will never have one
+        cluster = job.cluster_name
+        record = await self._store.check(Record(job=job), seats=self._clusters.seats(cluster))
+        known = await self._known(user, record, new=[record])
+        reason = reasons.would(record, known)
+        return JobPlan(
+            cluster_name=cluster,
+            engine=self._engine(cluster).name,
+            argv=rules.argv_of(job.container),
+            order=_order_of(job),
+            container=job.container,
+            starts_now=reasons.starts_now(reason),
+            reason=reason,
+        )
+
+    async def why(self, user: User, job: str) -> JobReason:
+        """Why the job waits, or how it ended, and what would change that."""
+        record = await self._record(user, job, Action.READ)
+        return reasons.why(record, await self._known(user, record))
+
+    def _new(self, user: User, document: object) -> JobDescription:
+        """The job that a submission asks for, if there can be such a one here."""
         order, members = split_order(document)
         order = rules.checked_order(order)
         cluster = self._clusters.choose(order.cluster_name)
@@ -101,8 +135,7 @@ class Jobs:
         container = rules.checked_container(members, order, cluster, engine)
         rules.check_resources(container.resources, cluster, self._clusters.capacity(cluster))
         job = _job(user.name, cluster, order, container, preset_name, preset, self._now())
-        job = self._addresses.given(job)
-        return (await self._store.add(Record(job=job), key, seats=self._clusters.seats(cluster))).job
+        return self._addresses.given(job)
 
     async def get(self, user: User, job: str) -> JobDescription:
         """The job as it is now."""
@@ -199,6 +232,40 @@ class Jobs:
         free: Capacity | None = Room(total, active).free()
         return {} if free is None else how_many_fit(self._clusters.presets(cluster), free)
 
+    async def _known(self, user: User, record: Record, new: Sequence[Record] = ()) -> reasons.Known:
+        """What is to know about a job besides it; ``new`` are jobs that are not stored, and would be the last."""
+        job, now = record.job, self._now()
+        engine = self._clusters.engine(job.cluster_name)
+        queue = None
+        visible = {job.id}
+        if engine is not None and not job.status.is_finished:
+            records = [*await self._store.unfinished(), *new]
+            queue = Queue.of(records, job.cluster_name, self._clusters.capacity(job.cluster_name), now)
+            visible |= await self._visible(user, [one.job for one in (*queue.active, *queue.waiting)])
+        files = files_of(self._folder, record)
+        exit_record, is_full = await asyncio.to_thread(_on_disk, self._folder, files)
+        return reasons.Known(
+            queue=queue,
+            seats=self._clusters.seats(job.cluster_name),
+            now=now,
+            exit_record=exit_record,
+            disk_is_full=is_full,
+            sees=lambda other: other.id in visible,
+        )
+
+    async def _visible(self, user: User, jobs: Sequence[JobDescription]) -> set[str]:
+        """Which of these the user may know of."""
+        reach = await self._permissions.reach(user, "job")
+        return {
+            job.id
+            for job in jobs
+            if job.owner == user.name
+            or (
+                (reach.owners is None or job.owner in reach.owners)
+                and await self._permissions.action_on(user, *names_of(job)) is not None
+            )
+        }
+
     async def _record(self, user: User, job: str, action: Action) -> Record:
         """The one way to a job that somebody names: every caller says what it is going to do with it."""
         unknown = ResourceNotFound(f"No job {job!r}: 'neuro ps --all' lists yours")
@@ -271,6 +338,22 @@ def _job(
         price_credits_per_hour=preset.credits_per_hour if preset is not None else Decimal(0),
     )
     return step(job, item)
+
+
+def _order_of(job: JobDescription) -> JobOrder:
+    return JobOrder(**{name: getattr(job, name) for name in _ORDERED if hasattr(job, name)})
+
+
+def _on_disk(folder: Path, files: Files | None) -> tuple[Mapping[str, object], bool]:
+    """The record of a run's end, empty when there is none, and whether there is no room for another run."""
+    found: object = None
+    if files is not None:
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(files.exit.read_bytes())
+    is_full = False
+    with contextlib.suppress(OSError):
+        is_full = shutil.disk_usage(folder).free < _ROOM
+    return found if isinstance(found, dict) else {}, is_full
 
 
 def _is_nested(document: Any) -> bool:  # Any: JSON has no narrower type

@@ -115,20 +115,7 @@ class JobStore:
                 rows = await _rows(conn, jobs.c.owner == job.owner, jobs.c.idempotency_key == key)
                 if rows:
                     return _record(rows[0])
-            if await find_user(conn, job.owner) is None:
-                raise AuthenticationError(f"The user {job.owner!r} was removed from the platform")
-            if job.name is not None and (holder := await _holder_of(conn, job.owner, job.name)) is not None:
-                raise Conflict(
-                    f"There is a job named {job.name!r} already that has not finished ({holder}): kill it or choose"
-                    " another name"
-                )
-            if seats is not None and await _seated(conn, job) >= seats:
-                if not job.wait_for_jobs_quota:
-                    raise IllegalArgumentError(
-                        f"You have {seats} unfinished jobs on the cluster {job.cluster_name!r}, and one user may have"
-                        " no more: wait until one ends, kill one, or queue for its place with --wait-for-seat"
-                    )
-                record = dataclasses.replace(record, phase=Phase.WAITING)
+            record = await _admitted(conn, record, seats)
             result = await conn.execute(
                 insert(jobs).values(
                     id=job.id,
@@ -145,6 +132,11 @@ class JobStore:
                 await conn.execute(insert(job_tags), rows_)
         self._tell(record)
         return record
+
+    async def check(self, record: Record, *, seats: int | None = None) -> Record:
+        """A new job as :meth:`add` would store it now; raises what that would raise."""
+        async with self._database.read() as conn:
+            return await _admitted(conn, record, seats)
 
     async def by_key(self, owner: str, key: str) -> Record | None:
         """The job that was submitted with this idempotency key."""
@@ -309,6 +301,26 @@ def _conditions(only: Filter) -> list[ColumnElement[bool]]:
         conditions.append(jobs.c.created_us <= _microseconds(only.until))
     conditions += [exists().where(job_tags.c.job_seq == jobs.c.seq, job_tags.c.tag == tag) for tag in only.tags]
     return conditions
+
+
+async def _admitted(conn: AsyncConnection, record: Record, seats: int | None) -> Record:
+    """A new job as it would be stored now, when it may be."""
+    job = record.job
+    if await find_user(conn, job.owner) is None:
+        raise AuthenticationError(f"The user {job.owner!r} was removed from the platform")
+    if job.name is not None and (holder := await _holder_of(conn, job.owner, job.name)) is not None:
+        raise Conflict(
+            f"There is a job named {job.name!r} already that has not finished ({holder}): kill it or choose"
+            " another name"
+        )
+    if seats is not None and await _seated(conn, job) >= seats:
+        if not job.wait_for_jobs_quota:
+            raise IllegalArgumentError(
+                f"You have {seats} unfinished jobs on the cluster {job.cluster_name!r}, and one user may have"
+                " no more: wait until one ends, kill one, or queue for its place with --wait-for-seat"
+            )
+        record = dataclasses.replace(record, phase=Phase.WAITING)
+    return record
 
 
 async def _seated(conn: AsyncConnection, job: JobDescription) -> int:

@@ -14,7 +14,7 @@ from neuro_platform.auth.tokens import AUDIENCE
 from neuro_platform.web.generations import Machine, config_document, generation_of
 from neuro_platform.web.http import API, answer
 from neuro_platform.web.keys import clusters_key, settings_key, user_key
-from neuro_sdk.wire import frames, jobs
+from neuro_sdk.wire import frames, jobs, reasons
 from neuro_sdk.wire.cluster import AuthSettings, ServerConfig, server_config_document
 
 routes = web.RouteTableDef()
@@ -26,6 +26,8 @@ FEATURES: Final = (
     jobs.ARGV_FEATURE,
     frames.FORWARD_FEATURE,
     jobs.BROWSE_FEATURE,
+    reasons.WHY_FEATURE,
+    reasons.DRY_RUN_FEATURE,
 )
 
 

@@ -79,10 +79,12 @@ def submission(generation: Generation | None, document: Any, *, user: str) -> An
     The first two keep the dashes of ``run IMAGE -- COMMAND`` in the command. Raises AuthorizationError for an
     organisation or project that is not the user's.
     """
-    if generation is None or not isinstance(document, dict):
+    if not isinstance(document, dict):
         return document
     document = dict(document)
     _check_place(document.pop("org_name", None), document.pop("project_name", None), user)
+    if generation is None:
+        return document
     if "is_preemptible" in document:
         document.setdefault("scheduler_enabled", document.pop("is_preemptible"))
     container = document.get("container")

@@ -41,6 +41,20 @@ async def submit(request: web.Request) -> web.Response:
     return _answer_job(request, await request.app[jobs_key].submit(user, document, key=key), 202)
 
 
+@routes.post(f"{API}/jobs/dry-run")
+async def dry_run(request: web.Request) -> web.Response:
+    """The body and query of a submission; the answer says what it would come to. Ours: ``dry-run-1``."""
+    user = user_of(request)
+    document = submission(generation_of(request), await read_json(request), user=user.name)
+    return answer(await request.app[jobs_key].plan(user, document))
+
+
+@routes.get(f"{API}/jobs/{{job}}/why")
+async def why(request: web.Request) -> web.Response:
+    """Why the job waits or how it ended. Ours: ``why-1``."""
+    return answer(await request.app[jobs_key].why(user_of(request), request.match_info["job"]))
+
+
 @routes.get(f"{API}/jobs", allow_head=False)
 async def list_(request: web.Request) -> web.StreamResponse:
     """As lines for who accepts them, else as one document; either is sent while it is read (5.4)."""

@@ -305,6 +305,8 @@ class JobOrder(Model, frozen=True):
     privileged: bool = False
     scheduler_enabled: bool | None = None
     priority: JobPriority = JobPriority.NORMAL
+    org_name: str | None = None
+    project_name: str | None = None
 
 
 def telemetry_document(seen: JobTelemetry) -> dict[str, Any]:

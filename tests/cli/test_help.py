@@ -119,7 +119,7 @@ def test_mistake(words: tuple[str, ...], said: str, capfd: pytest.CaptureFixture
 
 
 UNUSABLE = {
-    ("run", "--org", "o", "host"): "organisations",
+    ("ps", "--org", "o"): "organisations",
     ("ps", "-p", "x"): "projects",
     ("config", "show", "--energy"): "energy",
 }

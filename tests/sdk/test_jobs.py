@@ -29,6 +29,7 @@ from neuro_sdk import (
     JobRestartPolicy,
     JobStatus,
     NDJSONError,
+    NotSupportedError,
     ResourceNotFound,
     Resources,
     SecretFile,
@@ -195,6 +196,17 @@ async def test_resources_take_the_place_of_the_presets(client: Client, foreign: 
             "resources": {"memory_mb": 64, "cpu": 1.5, "shm": True, "gpu": 2, "gpu_model": "v100"},
         },
     }
+
+
+async def test_a_platform_that_cannot_say_is_not_asked(client: Client, foreign: Foreign) -> None:
+    image = client.parse.remote_image("ubuntu")
+
+    with pytest.raises(NotSupportedError, match="beforehand"):
+        await client.jobs.dry_run.start(image=image, preset_name="small")  # never a real start
+    with pytest.raises(NotSupportedError, match="does not say why"):
+        await client.jobs.why(JOB_ID)
+
+    assert foreign.seen == []
 
 
 async def test_start_leaves_out_what_is_empty(client: Client, foreign: Foreign) -> None:

@@ -15,7 +15,7 @@ from neuro_cli.root import Root
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from neuro_sdk import Client, HTTPPort, JobDescription, Preset, Resources
+    from neuro_sdk import Client, HTTPPort, JobDescription, JobPlan, Preset, Resources
 
 HOST = ("host", "host:latest")  # no container: there is no network of its own whose ports could be published
 _DAY = 24 * 60 * 60.0
@@ -135,12 +135,15 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
     help="Give this user or role write permission on the job. Repeatable.",
 )
 @option("--browse", is_flag=True, help="Open the job's HTTP address once it has started.")
+@option("--org", "org_name", type=params.GIVEN, metavar="NAME", help="Of which organisation, where there are some.")
+@option(
+    "--project", "project_name", type=params.GIVEN, metavar="NAME", help="Of which project; of your own: your name."
+)
+@option("--dry-run", is_flag=True, help="Only say what would be started, where, and whether it would have to wait.")
 @option("-t/-T", "--tty/--no-tty", default=None, help="With a terminal, or without.  [default: with, when all is one]")
 @output_options
 @cluster_option
 @port_forward_option
-@refused("--org", why="this platform has no organisations")
-@refused("--project", why="this platform has no projects")
 @refused("--energy-schedule", why="this platform has no energy schedules")
 @option(
     "-p/-P",
@@ -166,6 +169,7 @@ async def run(
     tty: bool | None,
     share: tuple[str, ...],
     ports: tuple[Ports, ...],
+    dry_run: bool,
     **options: Any,  # Any: what new_job passes on
 ) -> int:
     """Start a program on the platform, see its output, exit as it does.
@@ -184,6 +188,9 @@ async def run(
 
     # In a pipe
     sort -u words | neuro run host -- wc -l
+
+    # Would it fit? Exits as the refusal would when it never will
+    neuro run --dry-run --cpu 4 --memory 8G --gpu 1 host -- python3 train.py
     """
     from neuro_cli import forwards
     from neuro_cli.jobs import attached
@@ -204,14 +211,17 @@ async def run(
     stdin = not detach and not tty  # even without input of ours: it also tells standard error from output
     async with root.client() as client, forwards.forwarding(root, client, ports) as opened:
         await check_sharers(client, share)
-        job = await client.jobs.start(
-            command=words,
-            http=_http(80 if http is None and image not in HOST else http or 0, http_auth),
-            life_span=_life_span(root, life_span, await client.config.get_user_config()),
-            tty=tty,
-            stdin=stdin,
+        asked = {
+            "command": words,
+            "http": _http(80 if http is None and image not in HOST else http or 0, http_auth),
+            "life_span": _life_span(root, life_span, await client.config.get_user_config()),
+            "tty": tty,
+            "stdin": stdin,
             **_parsed(client, image, **options),
-        )
+        }
+        if dry_run:
+            return _tell(root, client, await client.jobs.dry_run.start(**asked))
+        job = await client.jobs.start(**asked)
         root.detail(f"{job.id} was submitted" + (f" as {job.name}" if job.name else ""))
         shared = await share_job(root, client, job, share)
         if detach:
@@ -290,7 +300,14 @@ def _resources(
     base = presets.get(preset or next(iter(presets), ""))
     asked = Resources(base.memory_mb, base.cpu) if base is not None else Resources(0, 0)  # which is refused
     if preset is not None and base is not None:
-        asked = Resources(base.memory_mb, base.cpu, base.gpu, base.gpu_model)
+        asked = Resources(
+            base.memory_mb,
+            base.cpu,
+            base.gpu,
+            base.gpu_model,
+            tpu_type=base.tpu_type,
+            tpu_software_version=base.tpu_software_version,
+        )
     gpus = (asked.gpu if gpu is None else gpu) or None
     if gpu_model is not None and gpus is None:
         raise click.UsageError("--gpu-model says which GPUs: say with --gpu how many")
@@ -299,6 +316,8 @@ def _resources(
         cpu=asked.cpu if cpu is None else cpu,
         gpu=gpus,
         gpu_model=(gpu_model or asked.gpu_model) if gpus else None,
+        tpu_type=asked.tpu_type,
+        tpu_software_version=asked.tpu_software_version,
     )
 
 
@@ -314,11 +333,20 @@ def _life_span(root: Root, given: float | None, settings: Any) -> float | None:
         text = settings.get("job", {}).get("life-span")
         given = _DAY if text is None else params.parse_duration(text)
         if given is None:
-            raise click.UsageError(f"Invalid value for job.life-span in the user configuration: {text!r}")
+            raise click.UsageError(
+                f"Invalid value for job.life-span in the user configuration: {text!r} is not a time such as 1d2h3m4s"
+            )
     if given == 0:
         root.warn("a job without a limit is deprecated: give it a --life-span that it cannot reach")
         return None
     return -(-given // 60) * 60  # rounded up: nothing is cut short, and a few seconds do not become none
+
+
+def _tell(root: Root, client: Client, plan: JobPlan) -> int:
+    from neuro_cli.render.reasons import plan_card
+
+    root.show(plan, lambda it: plan_card(it, root.style(client)), name="now" if plan.starts_now else plan.reason.kind)
+    return exits.OK
 
 
 async def _leave(root: Root, client: Client, job: JobDescription, *, wait_start: bool, browse: bool) -> int:

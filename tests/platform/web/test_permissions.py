@@ -17,7 +17,7 @@ from tests.platform.orders import order
 
 JOB: Final = f"{API}/jobs/{{job}}"
 STREAM: Final = f"{API}/monitoring/{{job}}"
-NOT_OF_A_JOB: Final = {f"{API}/monitoring/capacity"}
+NOT_OF_A_JOB: Final = {f"{API}/monitoring/capacity", f"{API}/jobs/dry-run"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Use:
 # the command `known` runs, and which listens on port 80.
 USES: Final = [
     Use("GET", JOB, Action.READ, 200),
+    Use("GET", f"{JOB}/why", Action.READ, 200),
     Use("DELETE", JOB, Action.WRITE, 204),
     Use("PUT", f"{JOB}/max_run_time_minutes", Action.WRITE, 204, body={"additional_max_run_time_minutes": 1}),
     Use("POST", f"{JOB}/open", Action.WRITE, 200),
