@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from neuro_sdk.errors import ResourceNotFound as ResourceNotFound
     from neuro_sdk.errors import ServerFault as ServerFault
     from neuro_sdk.errors import ServerNotAvailable as ServerNotAvailable
+    from neuro_sdk.errors import StdStreamError as StdStreamError
     from neuro_sdk.errors import StreamLost as StreamLost
     from neuro_sdk.factory import DEFAULT_API_URL as DEFAULT_API_URL
     from neuro_sdk.factory import PASS_CONFIG_ENV_NAME as PASS_CONFIG_ENV_NAME
@@ -121,6 +122,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ResourceNotFound",
         "ServerFault",
         "ServerNotAvailable",
+        "StdStreamError",
         "StreamLost",
     ),
     "factory": (

@@ -1,4 +1,4 @@
-"""What listing calls return: one object for ``await``, ``async for`` and ``async with``."""
+"""What listing and streaming calls return: one object for ``async for`` and ``async with``, lists for ``await`` too."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import Generic, Self, TypeVar
 T = TypeVar("T")
 
 
-class Listing(AsyncIterator[T], Generic[T]):
+class Flow(AsyncIterator[T], Generic[T]):
     """Items as they come: nothing is asked before the first.
 
-    ``await`` gives all of them as a list; ``async with`` closes the connection also when the loop is left early.
+    ``async with`` closes the connection also when the loop is left early.
     """
 
     def __init__(self, items: AsyncGenerator[T, None]) -> None:
         self._items = items
-
-    def __await__(self) -> Generator[None, None, list[T]]:
-        return self._all().__await__()
 
     def __aiter__(self) -> Self:
         return self
@@ -34,6 +31,13 @@ class Listing(AsyncIterator[T], Generic[T]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+class Listing(Flow[T]):
+    """A :class:`Flow` that comes to an end by itself: ``await`` gives all of it as a list."""
+
+    def __await__(self) -> Generator[None, None, list[T]]:
+        return self._all().__await__()
 
     async def _all(self) -> list[T]:
         return [item async for item in self._items]

@@ -497,6 +497,33 @@ class PlainStream(StdStream):
         await self._socket.close()
 
 
+class ChosenStream(StdStream):
+    """Another stream, of whose output only some is given out: 1 for standard output, 2 for standard error."""
+
+    def __init__(self, stream: StdStream, wanted: Collection[int]) -> None:
+        self._stream = stream
+        self._wanted = wanted
+
+    async def read_out(self) -> Message | None:
+        while (message := await self._stream.read_out()) is not None:
+            if message.fileno in self._wanted:
+                return message
+        self.exit_code = self._stream.exit_code
+        return None
+
+    async def write_in(self, data: bytes) -> None:
+        await self._stream.write_in(data)
+
+    async def write_eof(self) -> None:
+        await self._stream.write_eof()
+
+    async def resize(self, *, w: int, h: int) -> None:
+        await self._stream.resize(w=w, h=h)
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+
 async def _receive(socket: Socket) -> Frame:
     message = await socket.receive(timeout=SILENCE)
     if message.type is not aiohttp.WSMsgType.BINARY:

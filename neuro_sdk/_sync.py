@@ -376,6 +376,25 @@ class Jobs:
         """
         return self._portal.call(self._inner.exec_create(id, cmd, tty=tty))
 
+    def exec(
+        self,
+        id: str,
+        cmd: str | Sequence[str],
+        *,
+        tty: bool = False,
+        stdin: bool = False,
+        stdout: bool = False,
+        stderr: bool = False,
+    ) -> AbstractContextManager[StdStream]:
+        """:meth:`exec_create` and :meth:`exec_start` in one, as from 21.8 on.
+
+        Without ``stdin`` the command finds its input at its end; output that was not asked for is left out. With a
+        terminal everything is ``stdout``.
+        """
+        return self._portal.enter_as(
+            self._inner.exec(id, cmd, tty=tty, stdin=stdin, stdout=stdout, stderr=stderr), StdStream
+        )
+
     def exec_start(self, id: str, exec_id: str) -> AbstractContextManager[StdStream]:
         """Start the prepared command and connect to its standard streams."""
         return self._portal.enter_as(self._inner.exec_start(id, exec_id), StdStream)
@@ -422,8 +441,9 @@ class Jobs:
         until: datetime | None = None,
         reverse: bool = False,
         limit: int | None = None,
+        cluster_name: str | None = None,
     ) -> Items[JobDescription]:
-        """Jobs of the current cluster, oldest first; without a filter all that the user may see.
+        """Jobs of the current cluster or another one, oldest first; without a filter all that the user may see.
 
         ``since`` and ``until`` are inclusive and about creation; without a time zone they are local times. ``tags``
         must all be there. Jobs arrive one by one, however many there are.
@@ -438,6 +458,7 @@ class Jobs:
                 until=until,
                 reverse=reverse,
                 limit=limit,
+                cluster_name=cluster_name,
             )
         )
 

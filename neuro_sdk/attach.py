@@ -20,8 +20,9 @@ import aiohttp
 from yarl import URL
 
 from neuro_sdk._core import Core
+from neuro_sdk._listing import Flow
 from neuro_sdk._logs import Excerpt, FramedLog, plain_log
-from neuro_sdk._streams import BROKEN, SILENCE, Broken, FramedStream, Patience, PlainStream, StdStream
+from neuro_sdk._streams import BROKEN, SILENCE, Broken, ChosenStream, FramedStream, Patience, PlainStream, StdStream
 from neuro_sdk._waiting import told
 from neuro_sdk.errors import ClientError, IllegalArgumentError, NotSupportedError, ResourceNotFound, StreamLost
 from neuro_sdk.forward import PortForward
@@ -69,7 +70,7 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
     async def status(self, id: str) -> JobDescription:  # noqa: A002
         """The job as it is now."""
 
-    def monitor(self, id: str) -> AsyncGenerator[bytes, None]:  # noqa: A002
+    def monitor(self, id: str) -> Flow[bytes]:  # noqa: A002
         """What the job has written and goes on to write, to its end: raw bytes, cut at no particular place."""
         return self.logs(id)
 
@@ -84,7 +85,7 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
         since: datetime | timedelta | None = None,
         until: datetime | timedelta | None = None,
         timestamps: bool = False,
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> Flow[bytes]:
         """Like :meth:`monitor`, from a byte on; without ``follow`` only what there is now.
 
         ``tail`` begins with the last so many lines, ``since`` with the first line of that time or later; what begins
@@ -100,17 +101,17 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
             offset=offset, follow=follow, tail=tail, head=head, since=since, until=until, timestamps=timestamps
         )
         if FEATURE in self._core.features:
-            return FramedLog(self._core, lambda job: self._url(job, "log"), id, excerpt).read()
-        return self._plain_log(id, excerpt)
+            return Flow(FramedLog(self._core, lambda job: self._url(job, "log"), id, excerpt).read())
+        return Flow(self._plain_log(id, excerpt))
 
-    def top(self, id: str) -> AsyncGenerator[JobTelemetry, None]:  # noqa: A002
+    def top(self, id: str) -> Flow[JobTelemetry]:  # noqa: A002
         """What the job uses, about once a second while it runs; ends when it is finished (API v1, chapter 6.3).
 
         A pending job may be asked about: nothing comes until it runs. A broken connection is made anew, and what was
         used meanwhile is not told; :class:`~neuro_sdk.errors.StreamLost` when that could not be done. ``ValueError``
         for a job that is not there, and for one that is finished already.
         """
-        return self._telemetry(id)
+        return Flow(self._telemetry(id))
 
     @asynccontextmanager
     async def attach(
@@ -171,6 +172,27 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
         url = self._url(id, "exec_create")
         created = await self._core.call("POST", url, json=order, into=ExecCreated, repeat=framed)
         return created.exec_id
+
+    @asynccontextmanager
+    async def exec(
+        self,
+        id: str,  # noqa: A002
+        cmd: str | Sequence[str],
+        *,
+        tty: bool = False,
+        stdin: bool = False,
+        stdout: bool = False,
+        stderr: bool = False,
+    ) -> AsyncIterator[StdStream]:
+        """:meth:`exec_create` and :meth:`exec_start` in one, as from 21.8 on.
+
+        Without ``stdin`` the command finds its input at its end; output that was not asked for is left out. With a
+        terminal everything is ``stdout``.
+        """
+        async with self.exec_start(id, await self.exec_create(id, cmd, tty=tty)) as stream:
+            if not stdin:
+                await stream.write_eof()
+            yield ChosenStream(stream, {number for number, wanted in ((1, stdout), (2, stderr)) if wanted})
 
     @asynccontextmanager
     async def exec_start(self, id: str, exec_id: str) -> AsyncIterator[StdStream]:  # noqa: A002

@@ -144,6 +144,17 @@ class PlatformError(NeuroError):
     code = "platform"
 
 
+class StdStreamError(Exception):
+    """What ``StdStream.read_out()`` of 21.8 raises at the end of a program; ours returns ``None`` then.
+
+    Programs for either may go on to catch it. ``exit_code`` is an attribute of the stream here.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"Stream finished with exit code {exit_code}")
+        self.exit_code = exit_code
+
+
 AuthException = AuthError  # the name in ``neuromation.api`` 20.12
 
 BY_CODE: dict[str, type[NeuroError]] = {

@@ -72,8 +72,9 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
         until: datetime | None = None,
         reverse: bool = False,
         limit: int | None = None,
+        cluster_name: str | None = None,
     ) -> Listing[JobDescription]:
-        """Jobs of the current cluster, oldest first; without a filter all that the user may see.
+        """Jobs of the current cluster or another one, oldest first; without a filter all that the user may see.
 
         ``since`` and ``until`` are inclusive and about creation; without a time zone they are local times. ``tags``
         must all be there. Jobs arrive one by one, however many there are.
@@ -87,6 +88,7 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
             until=until,
             reverse=reverse,
             limit=limit,
+            cluster_name=cluster_name,
         )
 
     async def status(self, id: str) -> JobDescription:  # noqa: A002

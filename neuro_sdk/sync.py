@@ -26,7 +26,7 @@ from yarl import URL
 
 from neuro_sdk import factory as _async
 from neuro_sdk._portal import Items, portal
-from neuro_sdk._sync import Client, Config, Jobs, StdStream
+from neuro_sdk._sync import Client, Config, Jobs, Quota, StdStream, Users
 from neuro_sdk._transport import DEFAULT_TIMEOUT
 from neuro_sdk.factory import DEFAULT_API_URL, Factory
 
@@ -35,7 +35,9 @@ __all__ = [
     "Config",
     "Items",
     "Jobs",
+    "Quota",
     "StdStream",
+    "Users",
     "get",
     "login",
     "login_headless",

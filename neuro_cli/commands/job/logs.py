@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from neuro_cli.command import argument, command, option
 from neuro_cli.root import Root
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncIterator
 
     from neuro_cli.pipes import Sink
 
@@ -68,7 +67,7 @@ async def logs(
             job_id, follow=follow, tail=tail, head=head, since=since, until=until, timestamps=timestamps
         )
         out = Sink(1)
-        async with contextlib.aclosing(output), waiting_told(root, client, job_id, follow=follow):
+        async with output, waiting_told(root, client, job_id, follow=follow):
             anything = await out.while_read(_copy(output, out))
         if root.is_watched:
             found = await client.jobs.status(job_id)
@@ -77,7 +76,7 @@ async def logs(
             say_ending(root, found)
 
 
-async def _copy(output: AsyncGenerator[bytes, None], out: Sink) -> bool:
+async def _copy(output: AsyncIterator[bytes], out: Sink) -> bool:
     """Write all of it; whether there was any."""
     anything = False
     async for chunk in output:
