@@ -27,7 +27,7 @@ from neuro_sdk.wire.names import is_job_id
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGE: Final = 256  # rows held at once while listing
-_MOST_PARTS: Final = 100  # of one query; SQLite takes up to 500
+_MOST_PARTS: Final = 16  # of one query; to begin more of them for every page would cost more than to look at all rows
 
 
 class Phase(enum.StrEnum):
@@ -270,15 +270,15 @@ def _page(only: Filter, position: int | None, size: int) -> Executable:
 def _parts(only: Filter) -> list[list[ColumnElement[bool]]]:
     """The jobs of each owner in each status apart: each of these walks its index in order, and they are merged.
 
-    ``IN (...)`` would sort all rows for every page; so what has too many parts walks the whole table in order instead,
-    and must not be given an index to sort by.
+    ``IN (...)`` would sort all rows for every page. So where that would be too many parts, the jobs of all owners are
+    walked in order, and the condition on the owner must not tempt SQLite to use an index and sort.
     """
     owners = [[jobs.c.owner == owner] for owner in dict.fromkeys(only.owners)] or [[]]
     statuses = [[jobs.c.status == str(status)] for status in dict.fromkeys(only.statuses)] or [[]]
-    if len(owners) * len(statuses) <= _MOST_PARTS:
+    if not only.owners or len(owners) * len(statuses) <= _MOST_PARTS:
         return [[*owner, *status] for owner in owners for status in statuses]
-    no_index = (jobs.c.owner + "").in_(only.owners)
-    return [[no_index, *([jobs.c.status.in_([str(status) for status in only.statuses])] if only.statuses else [])]]
+    without_index = (jobs.c.owner + "").in_(only.owners)
+    return [[without_index, *status] for status in statuses]
 
 
 def _unfinished() -> ColumnElement[bool]:

@@ -50,6 +50,7 @@ jobs = Table(
     Index("ix_jobs_owner_seq", "owner", "seq"),
     Index("ix_jobs_owner_name_seq", "owner", "name", "seq"),
     Index("ix_jobs_owner_status_seq", "owner", "status", "seq"),
+    Index("ix_jobs_status_seq", "status", "seq"),
     Index("ix_jobs_phase", "phase"),
 )
 
