@@ -19,13 +19,15 @@ from yarl import URL
 
 from neuro_platform.engines.base import Capacity
 from neuro_sdk.errors import AuthorizationError, NotSupportedError
-from neuro_sdk.wire.codec import encode, load
+from neuro_sdk.wire.codec import Model, encode, load, to_plain
+from neuro_sdk.wire.uris import CLUSTER_SCHEMES
 
 ORG: Final = "neuro"
 
 _AGENT: Final = re.compile(r"(NeuroCLI|ApoloCLI)/(\d{1,4})\.(\d{1,4})")
 _WITH_PROJECTS: Final = (23, 0)
 _WITH_GPU_OBJECTS: Final = (26, 0)
+_URI: Final = re.compile(r"(?P<scheme>[a-z]+)://(?P<cluster>[^/]*)/(?P<org>[^/]+)(?P<rest>/.*|)", re.DOTALL)
 _UNASKED_HTTP: Final = {"port": 80, "requires_auth": True}
 _MIB: Final = 2**20
 
@@ -131,21 +133,29 @@ def job_document(generation: Generation | None, document: dict[str, Any]) -> dic
 
 def uri_out(generation: Generation | None, uri: URL) -> URL:
     """One of our URIs, ``job://CLUSTER/USER/…``, as the client writes it."""
-    if generation is None or not generation.projects:
+    if generation is None or not generation.projects or uri.scheme not in CLUSTER_SCHEMES:
         return uri
-    return uri.with_path(f"/{ORG}{uri.path}")
+    return URL(f"{uri.scheme}://{uri.host}/{ORG}{uri.raw_path.rstrip('/')}", encoded=True)
 
 
-def uri_in(generation: Generation | None, uri: URL) -> URL:
-    """A client's URI as we write it; the reverse of :func:`uri_out`.
+def uri_in(generation: Generation | None, uri: str) -> str:
+    """A client's URI as we write it, unchecked; the reverse of :func:`uri_out`.
 
     Raises AuthorizationError for another organisation.
     """
-    if generation is None or not generation.projects:
+    found = _URI.fullmatch(uri)
+    if generation is None or not generation.projects or found is None or found["scheme"] not in CLUSTER_SCHEMES:
         return uri
-    org, _, rest = uri.path.strip("/").partition("/")
-    _check_place(org or None, None, "")
-    return uri.with_path(f"/{rest}")
+    _check_place(found["org"], None, "")
+    return f"{found['scheme']}://{found['cluster']}{found['rest']}"
+
+
+def permission_documents(generation: Generation | None, found: Sequence[Model]) -> Sequence[object]:
+    """Permissions, or shares, with their URIs as the client writes them."""
+    if generation is None:
+        return found
+    documents: list[dict[str, Any]] = [to_plain(item) for item in found]
+    return [{**document, "uri": str(uri_out(generation, URL(document["uri"])))} for document in documents]
 
 
 def _check_place(org: object, project: object, user: str) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from neuro_platform.web.generations import generation_of, permission_documents, uri_in
 from neuro_platform.web.http import API, answer, read, user_of
 from neuro_platform.web.keys import permissions_key
 from neuro_sdk.errors import IllegalArgumentError
@@ -34,22 +35,24 @@ class NewRole(Model, frozen=True):
 @routes.get(_SUBJECT + "/permissions")
 async def permissions(request: web.Request) -> web.Response:
     """All that a user or a role may do."""
-    found = await request.app[permissions_key].of(user_of(request), _subject(request), request.query.get("uri"))
-    return answer(found)
+    found = await request.app[permissions_key].of(user_of(request), _subject(request), _only(request))
+    return answer(permission_documents(generation_of(request), found))
 
 
 @routes.get(_SUBJECT + "/permissions/shared")
 async def shared(request: web.Request) -> web.Response:
     """What a user has given to others."""
-    found = await request.app[permissions_key].shared(user_of(request), _subject(request), request.query.get("uri"))
-    return answer(found)
+    found = await request.app[permissions_key].shared(user_of(request), _subject(request), _only(request))
+    return answer(permission_documents(generation_of(request), found))
 
 
 @routes.post(_SUBJECT + "/permissions")
 async def grant(request: web.Request) -> web.Response:
     """Give permissions to a user or a role; answers with what they have then, which may be more."""
-    wanted = [(item.uri, item.action) for item in await read(request, list[Wanted])]
-    return answer(await request.app[permissions_key].grant(user_of(request), _subject(request), wanted), 201)
+    generation = generation_of(request)
+    wanted = [(uri_in(generation, item.uri), item.action) for item in await read(request, list[Wanted])]
+    has = await request.app[permissions_key].grant(user_of(request), _subject(request), wanted)
+    return answer(permission_documents(generation, has), 201)
 
 
 @routes.delete(_SUBJECT + "/permissions")
@@ -58,7 +61,8 @@ async def revoke(request: web.Request) -> web.Response:
     uris: Sequence[str] = request.query.getall("uri", [])
     if len(uris) != 1:
         raise IllegalArgumentError("Say in the query parameter 'uri' which permission to take back, and only one")
-    await request.app[permissions_key].revoke(user_of(request), _subject(request), uris[0])
+    uri = uri_in(generation_of(request), uris[0])
+    await request.app[permissions_key].revoke(user_of(request), _subject(request), uri)
     return web.Response(status=204)
 
 
@@ -81,6 +85,11 @@ async def remove_role(request: web.Request) -> web.Response:
 async def subroles(request: web.Request) -> web.Response:
     """The roles below a user or a role."""
     return answer(Subroles(await request.app[permissions_key].roles(user_of(request), _subject(request))))
+
+
+def _only(request: web.Request) -> str | None:
+    uri = request.query.get("uri")
+    return None if uri is None else uri_in(generation_of(request), uri)
 
 
 def _subject(request: web.Request) -> str:

@@ -207,6 +207,35 @@ async def test_dashes_may_be_for_the_entry_point(client: Client) -> None:
     assert job["container"]["command"] == "-- python"
 
 
+async def test_shares_name_things_as_the_client_does(client: Client) -> None:
+    user = client.platform.user.name
+    await client.platform.add_user("bob")
+    job = await client.submit()
+    mine = f"/users/{user}/permissions"
+
+    given = await client("POST", "/users/bob/permissions", 201, json=[{"uri": job["uri"], "action": "read"}])
+    own = await client("GET", mine)
+    shared = await client("GET", f"{mine}/shared", params={"uri": job["uri"]})
+    await client("DELETE", "/users/bob/permissions", 204, params={"uri": job["uri"]})
+
+    everything = f"job://local/{user}" if client.generation in OLD else f"job://local/neuro/{user}"
+    assert given == [{"uri": job["uri"], "action": "read"}]
+    assert own[0] == {"uri": everything, "action": "manage"}
+    assert f"role://{user}" in [item["uri"] for item in own]
+    assert shared == [{"user": "bob", "uri": job["uri"], "action": "read"}]
+    assert await client("GET", f"{mine}/shared") == []
+
+
+async def test_a_share_in_another_organisation_is_refused(client: Client) -> None:
+    await client.platform.add_user("bob")
+    uri = f"job://local/other/{client.platform.user.name}/x"
+
+    status = 400 if client.generation in OLD else 403
+    refusal = await client("POST", "/users/bob/permissions", status, json=[{"uri": uri, "action": "read"}])
+
+    assert "other" in refusal["error"]
+
+
 async def test_our_own_documents_are_as_they_are(machine: Platform) -> None:
     headers = {"User-Agent": "neuro-sdk/1.0 (linux)", "Authorization": f"Bearer {machine.token}"}
     async with aiohttp.ClientSession(headers=headers) as session:
