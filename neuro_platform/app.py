@@ -30,7 +30,19 @@ from neuro_platform.settings import EngineSettings, Settings
 from neuro_platform.store.database import Database, open_database
 from neuro_platform.store.jobs import JobStore
 from neuro_platform.store.permissions import PermissionStore
-from neuro_platform.web import auth, channels, config, jobs, monitoring, opening, security, stats, telemetry, users
+from neuro_platform.web import (
+    auth,
+    channels,
+    config,
+    jobs,
+    monitoring,
+    opening,
+    passing,
+    security,
+    stats,
+    telemetry,
+    users,
+)
 from neuro_platform.web.errors import errors
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import (
@@ -134,7 +146,7 @@ def make_app(platform: Platform) -> web.Application:
     app[usage_key] = platform.usage
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
-    for module in (config, auth, opening, users, jobs, monitoring, channels, telemetry, stats):
+    for module in (config, auth, opening, users, jobs, monitoring, channels, telemetry, stats, passing):
         app.add_routes(module.routes)
     return app
 

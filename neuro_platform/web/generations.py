@@ -29,6 +29,8 @@ _WITH_PROJECTS: Final = (23, 0)
 _WITH_GPU_OBJECTS: Final = (26, 0)
 _URI: Final = re.compile(r"(?P<scheme>[a-z]+)://(?P<cluster>[^/]*)/(?P<org>[^/]+)(?P<rest>/.*|)", re.DOTALL)
 _UNASKED_HTTP: Final = {"port": 80, "requires_auth": True}
+_COPIED_LOGIN: Final = "NEURO_STEAL_CONFIG"
+_COPIES: Final = "/var/storage/.neuro/"
 _MIB: Final = 2**20
 
 
@@ -78,8 +80,8 @@ def submission(generation: Generation | None, document: Any, *, user: str) -> An
     a program of the machine itself hardly ever may listen there, every job would show an address that leads to nothing,
     and a platform without a name for jobs would have to refuse them all. Any other port was asked for.
 
-    The first two keep the dashes of ``run IMAGE -- COMMAND`` in the command. Raises AuthorizationError for an
-    organisation or project that is not the user's.
+    The first two keep the dashes of ``run IMAGE -- COMMAND`` in the command, and with ``pass_config`` have a copy of
+    their login mounted, too. Raises AuthorizationError for an organisation or project that is not the user's.
     """
     if not isinstance(document, dict):
         return document
@@ -172,6 +174,10 @@ def _container_in(members: dict[str, Any]) -> dict[str, Any]:
     command = members.get("command")
     if isinstance(command, str) and not members.get("entrypoint"):  # whose argument the dashes might be
         members["command"] = without_dashes(command)
+    env, volumes = members.get("env"), members.get("volumes")
+    if isinstance(env, dict) and isinstance(volumes, list) and _COPIED_LOGIN in env:
+        members["env"] = {name: value for name, value in env.items() if name != _COPIED_LOGIN}
+        members["volumes"] = [v for v in volumes if not (isinstance(v, dict) and v.get("dst_path") == _COPIES)]
     return members
 
 
