@@ -23,7 +23,7 @@ class Exit(NamedTuple):
 # The first row with a class of the exception decides, nearest class first; see ``exit_code``.
 TABLE: Final = (
     Exit(0, "Done. Of `run`, `attach` and `exec`: the program ended with 0, or you detached from it."),
-    Exit(1, "Something else went wrong; of `kill` with several jobs: at least one could not be stopped."),
+    Exit(1, "Something else went wrong. Of `kill`: not all could be stopped; of `job wait`: a job ended otherwise."),
     Exit(2, "The command line is wrong: an unknown command or option, a value of the wrong form."),
     Exit(3, "Of `platform status`: the platform does not run."),
     Exit(65, "A value was refused: by the platform, or because nothing can be done with it here.",
@@ -53,6 +53,7 @@ OK: Final = 0
 FAILURE: Final = 1
 REFUSED: Final = 65
 NOT_ALLOWED: Final = 77
+TIMED_OUT: Final = 124
 PLATFORM_FAILED: Final = 125
 INTERRUPTED: Final = 130
 

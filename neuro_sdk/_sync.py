@@ -474,6 +474,14 @@ class Jobs:
         """The same ``start`` and ``run``, which only say what would come of it."""
         return DryRun(self._portal, self._inner.dry_run)
 
+    def wait(self, id: str, *, statuses: Iterable[JobStatus] = (), timeout: float | None = None) -> JobDescription:
+        """The job as soon as it has one of the statuses, or is finished; see which in the answer.
+
+        Goes on when the connection breaks and when the platform is started again. Raises TimeoutError when it took
+        more than ``timeout`` seconds (0: look once), and StreamLost when the platform stayed away.
+        """
+        return self._portal.call(self._inner.wait(id, statuses=statuses, timeout=timeout))
+
     def tags(self) -> builtins.list[str]:
         """All tags of the user's jobs."""
         return self._portal.call(self._inner.tags())

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
+import aiohttp
 from yarl import URL
 
 from neuro_sdk._core import Core, lines
 from neuro_sdk._listing import Listing
 from neuro_sdk._orders import Orders, minutes
 from neuro_sdk._private import NoPublicConstructor
+from neuro_sdk._streams import BROKEN, SILENCE, Patience
 from neuro_sdk.attach import Streams, segment
 from neuro_sdk.config import Config
 from neuro_sdk.errors import IllegalArgumentError, NDJSONError, NotSupportedError, ResourceNotFound
 from neuro_sdk.parser import Parser
 from neuro_sdk.wire.codec import ImageReader, Model, decode, load
 from neuro_sdk.wire.jobs import (
+    WAIT_FEATURE,
     JobDescription,
     JobStatus,
     job_from_plain,
@@ -28,6 +32,9 @@ from neuro_sdk.wire.jobs import (
 )
 from neuro_sdk.wire.names import is_job_id, is_utf8
 from neuro_sdk.wire.reasons import DRY_RUN_FEATURE, WHY_FEATURE, JobPlan, JobReason
+
+_WAIT: Final = 60  # seconds of one question
+_POLL: Final = 1.0  # seconds between two, where the platform answers at once
 
 
 class _Tags(Model, frozen=True):
@@ -110,6 +117,34 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
     def dry_run(self) -> DryRun:
         """The same ``start`` and ``run``, which only say what would come of it."""
         return DryRun._create(self._core, self._config, self._parse)
+
+    async def wait(
+        self,
+        id: str,  # noqa: A002
+        *,
+        statuses: Iterable[JobStatus] = (),
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> JobDescription:
+        """The job as soon as it has one of the statuses, or is finished; see which in the answer.
+
+        Goes on when the connection breaks and when the platform is started again. Raises TimeoutError when it took
+        more than ``timeout`` seconds (0: look once), and StreamLost when the platform stayed away.
+        """
+        wanted = {*JobStatus.finished_items(), *statuses}
+        job = await self.status(id)
+        patience = Patience(self._core, "the platform")
+        patience.heard()
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        try:
+            async with asyncio.timeout_at(deadline):
+                while job.status not in wanted:
+                    try:
+                        job = await self._status_later(id, wanted, patience)
+                    except BROKEN as exc:
+                        await patience.wait(exc)
+        except TimeoutError as exc:
+            raise TimeoutError(f"{id} is still {job.status.value} after {timeout:g} seconds") from exc
+        return job
 
     async def tags(self) -> builtins.list[str]:
         """All tags of the user's jobs."""
@@ -210,6 +245,19 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
             async for line in lines(response):
                 if line.strip():
                     yield _listed_job(line, images)
+
+    async def _status_later(self, job: str, wanted: Iterable[JobStatus], patience: Patience) -> JobDescription:
+        """The job when it has one of the statuses, or as it is after a while."""
+        if WAIT_FEATURE not in self._core.features:
+            await asyncio.sleep(_POLL)
+            found = await self.status(job)
+            patience.heard()
+            return found
+        params = [("wait", str(_WAIT)), *(("for", status.value) for status in wanted)]
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._core.timeout.sock_connect, sock_read=SILENCE)
+        async with self._core.open("GET", self._job(job), params=params, timeout=limits) as response:
+            patience.heard()
+            return read_job(await response.read(), images=self._parse.image_reader())
 
     async def _submit(self, document: Mapping[str, Any], *, from_preset: bool) -> JobDescription:
         url = self._api("jobs")

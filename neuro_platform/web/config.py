@@ -24,6 +24,7 @@ FEATURES: Final = (
     frames.LOGS_FEATURE,
     jobs.STDIN_FEATURE,
     jobs.ARGV_FEATURE,
+    jobs.WAIT_FEATURE,
     frames.FORWARD_FEATURE,
     jobs.BROWSE_FEATURE,
     reasons.WHY_FEATURE,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import TypeVar
+from contextlib import suppress
+from typing import Final, TypeVar
 
 from aiohttp import web
 
 from neuro_platform.services.jobs import Filter
+from neuro_platform.services.streams import HEARTBEAT
 from neuro_platform.web.errors import incident
 from neuro_platform.web.generations import ORG, generation_of, job_document, job_documents, submission
-from neuro_platform.web.http import API, answer, flag, read, read_json, time, user_of
-from neuro_platform.web.keys import jobs_key
+from neuro_platform.web.http import API, answer, flag, number, read, read_json, time, user_of
+from neuro_platform.web.keys import jobs_key, streams_key
+from neuro_platform.web.relay import first
 from neuro_sdk.errors import IllegalArgumentError, NeuroError
 from neuro_sdk.wire.codec import Model, encode, to_plain
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
@@ -23,6 +27,8 @@ routes = web.RouteTableDef()
 T = TypeVar("T")
 
 NDJSON = "application/x-ndjson"
+
+_LONGEST_WAIT: Final = 300  # seconds
 
 
 class LifeSpan(Model, frozen=True):
@@ -73,7 +79,10 @@ async def list_(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(f"{API}/jobs/{{job}}")
-async def get(request: web.Request) -> web.Response:
+async def get(request: web.Request) -> web.StreamResponse:
+    """The job as it is, or with ``wait`` as soon as it is as somebody waits for it to be."""
+    if "wait" in request.query:
+        return await _get_later(request)
     return _answer_job(request, await request.app[jobs_key].get(user_of(request), request.match_info["job"]))
 
 
@@ -104,9 +113,38 @@ async def tags(request: web.Request) -> web.Response:
     return answer({"tags": await request.app[jobs_key].tags(user_of(request))})
 
 
+async def _get_later(request: web.Request) -> web.StreamResponse:
+    """The job once it has one of the statuses ``for`` or is finished, at the latest after ``wait`` seconds.
+
+    The answer begins at once, with blanks as signs of life, so that nobody in between takes the line for dead.
+    """
+    jobs, streams = request.app[jobs_key], request.app[streams_key]
+    statuses = {*JobStatus.finished_items(), *(_status(text) for text in request.query.getall("for", []))}
+    seconds = min(number(request, "wait") or 0, _LONGEST_WAIT)
+    job = await jobs.get(user_of(request), request.match_info["job"])
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
+    await response.prepare(request)
+
+    async def settle() -> None:
+        nonlocal job
+        deadline = asyncio.get_running_loop().time() + seconds
+        while job.status not in statuses and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            job = await jobs.wait_change(job.id, job, min(left, HEARTBEAT))
+            await response.write(b" ")
+
+    with suppress(ConnectionError):  # the client went away, which is its right
+        await first(settle(), streams.closed())
+        await response.write_eof(_job_body(request, job))
+    return response
+
+
 def _answer_job(request: web.Request, job: JobDescription, status: int = 200) -> web.Response:
+    return web.Response(body=_job_body(request, job), status=status, content_type="application/json")
+
+
+def _job_body(request: web.Request, job: JobDescription) -> bytes:
     generation = generation_of(request)
-    return answer(job if generation is None else job_document(generation, to_plain(job)), status)
+    return encode(job if generation is None else job_document(generation, to_plain(job)))
 
 
 def _filter(request: web.Request) -> Filter | None:

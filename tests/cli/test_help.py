@@ -79,7 +79,7 @@ MISTAKES = {
     ("help", "run", "more"): "no commands below it",
     ("run", "--detahc", "host"): "Did you mean",
     ("--colour", "no", "ps"): "No such option",
-    ("kill",): "Missing argument",
+    ("kill",): "Name the jobs",
     ("run",): "Missing argument 'IMAGE'",
     ("exec", "train"): "Missing argument 'CMD...'",
     ("exec", "train", "--"): "Missing argument 'CMD...'",

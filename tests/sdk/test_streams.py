@@ -368,6 +368,66 @@ async def test_a_short_run_does_not_lose_its_line_at_the_end(local: Place) -> No
     assert local.said == []
 
 
+# Waiting
+
+
+async def test_waiting_is_over_when_the_job_is_as_wanted(here: Place) -> None:
+    client = await here.client()
+    here.engine.will(hold=True)
+    job = await start(client)
+
+    assert (await client.jobs.wait(job, statuses=[JobStatus.RUNNING])).status is JobStatus.RUNNING
+    waiting = asyncio.create_task(client.jobs.wait(job, statuses=[JobStatus.SUSPENDED]))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    here.engine.finish(f"{job}.1", 4)
+    assert (await asyncio.wait_for(waiting, SECONDS)).history.exit_code == 4
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.timeout(60)
+async def test_waiting_goes_on_over_lines_that_break(here: Place) -> None:
+    client = await here.client()
+    here.engine.will(hold=True)
+    job = await run(client)
+    waiting = asyncio.create_task(client.jobs.wait(job))
+
+    for orderly in (True, False, True):
+        before = here.said.count("resumed")
+        while here.said.count("resumed") == before:
+            here.proxy.cut(orderly=orderly)
+            await asyncio.sleep(0.1)
+    here.engine.finish(f"{job}.1")
+
+    assert (await asyncio.wait_for(waiting, SECONDS)).status is JobStatus.SUCCEEDED
+
+
+async def test_waiting_has_an_end(here: Place) -> None:
+    client = await here.client()
+    here.engine.will(hold=True)
+    job = await run(client)
+
+    for timeout in (0, 0.2):
+        with pytest.raises(TimeoutError, match="still running"):
+            await client.jobs.wait(job, timeout=timeout)
+    assert (await client.jobs.wait(job, statuses=[JobStatus.RUNNING], timeout=0)).id == job
+    with pytest.raises(ResourceNotFound):
+        await client.jobs.wait("job-unknown")
+
+
+async def test_waiting_is_asking_again_where_there_is_nothing_better(
+    here: Place, plain: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neuro_sdk.jobs._POLL", 0.02)
+    here.engine.will(hold=True)
+    job = await run(plain)
+    waiting = asyncio.create_task(plain.jobs.wait(job))
+    await asyncio.sleep(0.1)
+    here.engine.finish(f"{job}.1")
+
+    assert (await asyncio.wait_for(waiting, SECONDS)).status is JobStatus.SUCCEEDED
+
+
 # Parts of logs
 
 

@@ -44,6 +44,7 @@ async def test_users_learn_where_everything_is(platform: Platform) -> None:
     assert document["features"] == [
         *("frames-1", "logs-1", "stdin-1", "argv-1", "forward-1", "browse-1", "why-1", "dry-run-1")
     ]
+    assert document["features"] == ["frames-1", "logs-1", "stdin-1", "argv-1", "wait-1", "forward-1", "browse-1"]
     assert document["admin_url"] == str(platform.url.origin() / "apis/admin/v1")
     (cluster,) = document["clusters"]
     assert cluster["name"] == "local"

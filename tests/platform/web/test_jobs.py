@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from neuro_sdk.wire.jobs import JobStatus
-from tests.conftest import Platform
+from tests.conftest import Platform, running_platform
 from tests.platform.orders import explicit, order
 
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -354,3 +356,56 @@ class TestOldClients:
         reply = await api("POST", "/jobs", json=order(http=http))
 
         assert reply.json["container"]["http"] == http
+
+
+# Waiting
+
+
+async def test_an_answer_comes_when_the_job_is_as_wanted(api: Api) -> None:
+    api.platform.engine.will(hold=True)
+    job = await api.submit()
+    query = {"params": [("wait", "30"), ("for", "running")]}
+
+    async with asyncio.timeout(20):
+        running = await api("GET", f"/jobs/{job['id']}", **query)
+        again = await api("GET", f"/jobs/{job['id']}", **query)
+        waiting = asyncio.create_task(api("GET", f"/jobs/{job['id']}", params={"wait": "30", "for": "suspended"}))
+        api.platform.engine.finish(f"{job['id']}.1", 3)
+        ended = await waiting
+
+    assert (running.json["status"], again.json["status"]) == ("running", "running")
+    assert ended.json["history"]["exit_code"] == 3
+
+
+async def test_an_answer_comes_in_time_with_signs_of_life_before(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_platform.web.jobs.HEARTBEAT", 0.1)
+    api.platform.engine.will(hold=True)
+    job = await api.submit()
+    await api.platform.settle()
+
+    reply = await api("GET", f"/jobs/{job['id']}", params={"wait": "1"})
+
+    assert reply.json["status"] == "running"
+    assert reply.body.startswith(b"     ")
+    assert reply.headers["Content-Type"] == "application/json"
+
+
+async def test_who_waits_does_not_hold_up_the_end_of_the_server(tmp_path: Path) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with running_platform(tmp_path / "platform") as platform:
+            api = Api(platform, session)
+            platform.engine.will(hold=True)
+            job = await api.submit()
+            await platform.settle()
+            url = platform.url / "jobs" / job["id"] % {"wait": "300"}
+            answer = await session.get(url, headers={"Authorization": f"Bearer {platform.token}"})
+
+        assert json.loads(await asyncio.wait_for(answer.read(), 20))["status"] == "running"
+
+
+@pytest.mark.parametrize(("query", "words"), [({"wait": "long"}, "wait"), ({"wait": "1", "for": "done"}, "done")])
+async def test_waiting_for_what_never_comes_is_refused(api: Api, query: dict[str, str], words: str) -> None:
+    job = await api.submit()
+
+    refused(await api("GET", f"/jobs/{job['id']}", params=query), 400, "illegal_argument", words)
+    refused(await api("GET", "/jobs/job-unknown", params={"wait": "1"}), 404, "not_found")
