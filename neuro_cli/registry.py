@@ -27,6 +27,7 @@ _TREE: Final[dict[str, Entry]] = {
     "job exec": Entry("Run one more command inside a running job."),
     "job attach": Entry("Connect to a running job's program."),
     "job port-forward": Entry("Lead ports of this machine to ports of a job."),
+    "job browse": Entry("Open what a job publishes over HTTP in your browser."),
     "job wait": Entry("Wait until jobs have ended, or have another status."),
     "job kill": Entry("Stop jobs."),
     "job why": Entry("Say why a job waits or how it ended."),

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from neuro_sdk.wire.jobs import ExecInspect as ExecInspect
     from neuro_sdk.wire.jobs import HTTPPort as HTTPPort
     from neuro_sdk.wire.jobs import JobDescription as JobDescription
+    from neuro_sdk.wire.jobs import JobOpening as JobOpening
     from neuro_sdk.wire.jobs import JobPriority as JobPriority
     from neuro_sdk.wire.jobs import JobRestartPolicy as JobRestartPolicy
     from neuro_sdk.wire.jobs import JobStatus as JobStatus
@@ -155,6 +156,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ExecInspect",
         "HTTPPort",
         "JobDescription",
+        "JobOpening",
         "JobPriority",
         "JobRestartPolicy",
         "JobStatus",

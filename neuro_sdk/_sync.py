@@ -33,6 +33,7 @@ from neuro_sdk.wire.jobs import (
     ExecInspect,
     HTTPPort,
     JobDescription,
+    JobOpening,
     JobPriority,
     JobRestartPolicy,
     JobStatus,
@@ -497,6 +498,15 @@ class Jobs:
     def send_signal(self, id: str, signal: str | int) -> None:
         """Send a signal to the job's program, by number or by name such as ``SIGKILL``."""
         self._portal.call(self._inner.send_signal(id, signal))
+
+    def browse(self, id: str) -> JobOpening:
+        """An address that opens what a job publishes over HTTP, in any browser, without asking for a login.
+
+        It is good once, and for as many seconds as it says; a server that makes no such addresses gives the lasting
+        one, where a browser has to log in. The job need not have started. Raises ResourceNotFound for a job that
+        publishes nothing, AuthorizationError for one that the user may read but not use.
+        """
+        return self._portal.call(self._inner.browse(id))
 
     def get_capacity(self) -> Mapping[str, int]:
         """For each preset, roughly how many more jobs would start at once."""

@@ -24,8 +24,10 @@ from neuro_sdk.errors import IllegalArgumentError, NDJSONError, NotSupportedErro
 from neuro_sdk.parser import Parser
 from neuro_sdk.wire.codec import ImageReader, Model, decode, load
 from neuro_sdk.wire.jobs import (
+    BROWSE_FEATURE,
     WAIT_FEATURE,
     JobDescription,
+    JobOpening,
     JobStatus,
     job_from_plain,
     read_job,
@@ -166,6 +168,20 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
         """Send a signal to the job's program, by number or by name such as ``SIGKILL``."""
         url = self._config.monitoring_url / segment(id) / "kill"
         await self._core.call("POST", url, params={"signal": str(signal)})
+
+    async def browse(self, id: str) -> JobOpening:  # noqa: A002
+        """An address that opens what a job publishes over HTTP, in any browser, without asking for a login.
+
+        It is good once, and for as many seconds as it says; a server that makes no such addresses gives the lasting
+        one, where a browser has to log in. The job need not have started. Raises ResourceNotFound for a job that
+        publishes nothing, AuthorizationError for one that the user may read but not use.
+        """
+        if BROWSE_FEATURE in self._core.features:
+            return await self._core.call("POST", self._job(id) / "open", into=JobOpening, repeat=True)
+        job = await self.status(id)
+        if not job.http_url:
+            raise ResourceNotFound(f"{job.id} publishes no port")
+        return JobOpening(url=job.http_url)
 
     async def get_capacity(self) -> Mapping[str, int]:
         """For each preset, roughly how many more jobs would start at once."""

@@ -38,7 +38,7 @@ from neuro_sdk import (
 from neuro_sdk._transport import ConnectionLost
 from tests.sdk.foreign import JOB_ID, Foreign, job_document, token_of
 
-OURS = ["frames-1", "stdin-1", "argv-1"]
+OURS = ["frames-1", "stdin-1", "argv-1", "browse-1"]
 NDJSON = "application/x-ndjson"
 
 
@@ -752,3 +752,27 @@ async def test_what_names_no_job(client: Client, foreign: Foreign, job: str) -> 
         await client.jobs.resolve(job)
 
     assert foreign.seen == []
+
+
+async def test_browse_asks_for_an_address_that_is_good_once(our_client: Client, foreign: Foreign) -> None:
+    foreign.answers[f"POST /api/v1/jobs/{JOB_ID}/open"] = lambda _: web.json_response(
+        {"url": "http://x.jobs.example/enter?code=1", "expires_in": 300.0}
+    )
+    opening = await our_client.jobs.browse(JOB_ID)
+
+    assert (str(opening.url), opening.expires_in) == ("http://x.jobs.example/enter?code=1", 300.0)
+
+
+async def test_browse_gives_the_lasting_address_of_other_platforms(client: Client, foreign: Foreign) -> None:
+    document = job_document(http_url="https://x.jobs.example", http_url_named="https://train.jobs.example")
+    foreign.answers[f"GET /api/v1/jobs/{JOB_ID}"] = lambda _: web.json_response(document)
+    opening = await client.jobs.browse(JOB_ID)
+
+    assert (str(opening.url), opening.expires_in) == ("https://train.jobs.example", None)
+
+
+async def test_there_is_nothing_to_browse_of_a_job_without_a_port(client: Client, foreign: Foreign) -> None:
+    foreign.answers[f"GET /api/v1/jobs/{JOB_ID}"] = lambda _: web.json_response(job_document())
+
+    with pytest.raises(ResourceNotFound, match="publishes no port"):
+        await client.jobs.browse(JOB_ID)

@@ -90,7 +90,7 @@ def _preemptible(ctx: click.Context, _: click.Parameter, value: bool | None) -> 
     "http",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="The port to publish over HTTP, where the cluster can; 0 for none.  [default: 80; none for host]",
+    help="The port of the job to publish over HTTP; 0 for none.  [default: 80; none for host]",
 )
 @option("--http-auth/--no-http-auth", default=None, help="Whether that port needs a login.  [default: yes]")
 @option(
@@ -201,6 +201,10 @@ async def run(
         raise click.UsageError("--http-auth and --no-http-auth make no sense with --http 0")
     if browse and not wait_start:
         raise click.UsageError("--browse and --no-wait-start exclude each other: the address is known after the start")
+    port = 80 if http is None and image not in HOST else http or 0
+    if not port and (browse or http_auth is not None):
+        given = "--browse" if browse else "--http-auth" if http_auth else "--no-http-auth"
+        raise click.UsageError(f"{given} needs a port that the job publishes: --http PORT")
     if ports and (detach or not wait_start):
         raise click.UsageError("--port-forward needs somebody who stays: neuro port-forward does it for a detached job")
     forwards.check(ports)
@@ -213,7 +217,7 @@ async def run(
         await check_sharers(client, share)
         asked = {
             "command": words,
-            "http": _http(80 if http is None and image not in HOST else http or 0, http_auth),
+            "http": _http(port, http_auth),
             "life_span": _life_span(root, life_span, await client.config.get_user_config()),
             "tty": tty,
             "stdin": stdin,
@@ -223,6 +227,8 @@ async def run(
             return _tell(root, client, await client.jobs.dry_run.start(**asked))
         job = await client.jobs.start(**asked)
         root.detail(f"{job.id} was submitted" + (f" as {job.name}" if job.name else ""))
+        if http and job.http_url:
+            root.detail(f"Port {http} is published at {job.http_url}: neuro job browse {job.name or job.id} opens it")
         shared = await share_job(root, client, job, share)
         if detach:
             code = await _leave(root, client, job, wait_start=wait_start, browse=browse)
@@ -372,13 +378,15 @@ async def _leave(root: Root, client: Client, job: JobDescription, *, wait_start:
 
 
 async def _browse(root: Root, client: Client, job: JobDescription) -> JobDescription:
-    import webbrowser
-
+    """Open what the job publishes; what stands in the way of that is no reason to leave the job alone."""
+    from neuro_cli.browsing import opening_of, show_page
     from neuro_cli.jobs import wait_start
+    from neuro_sdk import NeuroError
 
     job = await wait_start(root, client, job)
-    if not job.http_url:
-        root.warn(f"{job.id} has no HTTP address to open")
-    elif not webbrowser.open(str(job.http_url)):
-        root.warn(f"no browser could be opened for {job.http_url}")
+    try:
+        if not job.status.is_finished:
+            await show_page(root, job, await opening_of(root, client, job), on_stdout=False)
+    except NeuroError as exc:
+        root.warn(str(exc))
     return job
