@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from neuro_sdk import Holder, JobPlan, JobReason, Shortage
 
 _NAMES: Final = {"cpu": "CPUs", "memory_mb": "Memory", "gpu": "GPUs", "seat": "Seats"}
+_VERBS: Final = {"succeeded": "has", "failed": "has", "cancelled": "was"}
 _UNTIL: Final = {"back-off": "Next start"}
 
 
 def reason_card(reason: JobReason, style: Style) -> str:
     """All that there is to know, the sentence first."""
     who = f"{reason.name} ({reason.id})" if reason.name else reason.id
-    head = f"{style.bold(plain(who))} is {style.status(reason.status)}. {plain(reason.summary)}"
+    verb = _VERBS.get(reason.status.value, "is")
+    head = f"{style.bold(plain(who))} {verb} {style.status(reason.status)}. {plain(reason.summary)}"
     rows = reason_rows(reason, style)
     table = f"\n\n{card(rows, style)}" if any(value for _, value in rows) else ""
     return head + table + _advice(reason.advice, style)

@@ -36,8 +36,8 @@ def checked_order(order: JobOrder) -> JobOrder:
         raise IllegalArgumentError("The life span of a job must be at least one minute")
     if order.schedule_timeout is not None and not 1 <= order.schedule_timeout < _LONGEST_WAIT:
         raise IllegalArgumentError(
-            f"The schedule time-out must be at least 1 and less than {_LONGEST_WAIT} seconds,"
-            f" not {order.schedule_timeout:g}"
+            f"The schedule time-out must be at least 1 second and less than {_LONGEST_WAIT // 86400} days,"
+            f" not {order.schedule_timeout:.15g} seconds"
         )
     if order.schedule_timeout is not None and order.scheduler_enabled:
         raise IllegalArgumentError("A schedule time-out does not go together with round-robin scheduling: use one")

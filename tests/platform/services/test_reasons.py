@@ -17,6 +17,7 @@ from neuro_platform.settings import EngineSettings, Settings
 from neuro_sdk.errors import Conflict, IllegalArgumentError, NotSupportedError, ResourceNotFound, ServerNotAvailable
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from neuro_sdk.wire.reasons import JobReason, Shortage
+from neuro_sdk.wire.users import Action
 from tests.conftest import Platform, running_platform
 from tests.platform.orders import Clock, explicit, order
 
@@ -103,6 +104,9 @@ class TestWaiting:
 
         with pytest.raises(ResourceNotFound):
             await platform.parts.jobs.why(ALICE, job.id)
+        await platform.parts.permissions.grant(ALICE, platform.user.name, [(str(theirs.uri), Action.READ)])
+        (holder,) = (await why(platform, job)).shortages[0].holders
+        assert (holder.job_id, holder.name, holder.owner) == (theirs.id, "secret-plan", "alice")
 
     async def test_behind_others(self, platform: Platform) -> None:
         await submit(platform, explicit(cpu=7))

@@ -200,7 +200,7 @@ async def test_a_job_can_be_given_a_login(platform: Platform) -> None:
         ({"restart_policy": "sometimes"}, IllegalArgumentError, r"sometimes.*\$\.restart_policy"),
         ({"max_run_time_minutes": 0}, IllegalArgumentError, "at least one minute"),
         ({"schedule_timeout": 0.5}, IllegalArgumentError, "at least 1"),
-        ({"schedule_timeout": 2592000}, IllegalArgumentError, "less than 2592000"),
+        ({"schedule_timeout": 2592000}, IllegalArgumentError, "less than 30 days, not 2592000 seconds"),
         ({"schedule_timeout": 60, "scheduler_enabled": True}, IllegalArgumentError, "does not go together"),
         ({"resources": {"cpu": 1}}, IllegalArgumentError, "may only have `shm`"),
         ({"privileged": True}, NotSupportedError, "run privileged jobs"),

@@ -43,7 +43,7 @@ async def test_a_job_that_ended(platform: Platform, neuro: Neuro) -> None:
 
     seen = await neuro.ok("job", "why", "train")
 
-    assert "is failed. Its program ended by itself, with exit code 3." in seen
+    assert "has failed. Its program ended by itself, with exit code 3." in seen
     assert "Traceback" in seen
     assert "\x1b" not in seen
     assert "'neuro logs train' shows what it wrote." in seen
