@@ -58,6 +58,16 @@ async def documents(items: AsyncIterable[Any], output: Output) -> AsyncGenerator
         yield "[]\n"
 
 
+def line(value: object, output: Output) -> str:
+    """One of many values that have no end: a line of JSON, or an item of a YAML sequence."""
+    import json
+
+    from neuro_sdk import to_plain
+
+    plain = to_plain(value)
+    return (to_yaml([plain]) if output is Output.YAML else json.dumps(plain, ensure_ascii=False)) + "\n"
+
+
 def to_yaml(value: object) -> str:
     """Plain values as block-style YAML 1.1, which readers of 1.2 take for the same."""
     return "\n".join(_lines(value, ""))

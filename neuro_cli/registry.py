@@ -29,6 +29,7 @@ _TREE: Final[dict[str, Entry]] = {
     "job port-forward": Entry("Lead ports of this machine to ports of a job."),
     "job browse": Entry("Open what a job publishes over HTTP in your browser."),
     "job wait": Entry("Wait until jobs have ended, or have another status."),
+    "job top": Entry("Show what running jobs use: CPU, memory, GPUs."),
     "job kill": Entry("Stop jobs."),
     "job why": Entry("Say why a job waits or how it ended."),
     "job generate-run-command": Entry("Print the line that starts a job again."),
@@ -81,6 +82,7 @@ for _name, _target in {
     "exec": "job exec",
     "attach": "job attach",
     "port-forward": "job port-forward",
+    "top": "job top",
     "kill": "job kill",
     "share": "acl grant",
     "login": "config login",
@@ -103,6 +105,7 @@ TOPICS: Final[Mapping[str, str]] = {
     "output": "Tables, JSON, YAML; what goes to which stream.",
     "sharing": "How to share jobs with other users, and with roles.",
     "ps-format": "How to choose the columns of job lists.",
+    "top-format": "How to choose the columns of neuro top, and their order.",
     "user-config": "Files with defaults for you and for a project.",
 }
 

@@ -38,6 +38,7 @@ class Root:
         self.cluster: str | None = None
         self.ca_file: Path | None = None
         self.said: set[str] = set()  # warnings that are given once
+        self.listener: Callable[[str], None] | None = None  # shows talk in the place of standard error
         self.on_resumed: Callable[[], None] | None = None  # what else to do when a broken connection is back
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -154,6 +155,10 @@ class Root:
                     begun = True
         _stdout().flush()
 
+    def lines(self, columns: Sequence[Column], *, name: Callable[[Any], str]) -> Lines:
+        """Show many things as they come, for ever: each at once."""
+        return Lines(self, columns, name)
+
     def say(self, text: str) -> None:
         """Talk to the user on standard error, unless ``-q``."""
         if self.verbosity >= 0:
@@ -174,10 +179,11 @@ class Root:
         if self.is_watched:
             self.say_always(text)
 
-    @staticmethod
-    def say_always(text: str) -> None:
+    def say_always(self, text: str) -> None:
         """Put a line on standard error; one that nobody can read any more is no reason to fail."""
-        if sys.stderr is not None:
+        if self.listener is not None:
+            self.listener(text)
+        elif sys.stderr is not None:
             from neuro_cli.terminal import line
 
             with contextlib.suppress(OSError):
@@ -191,6 +197,32 @@ class Root:
     @staticmethod
     def _put(data: bytes) -> None:
         _stdout().write(data)
+
+
+class Lines:
+    """A listing without end: a line for each thing, in the form that the user chose."""
+
+    def __init__(self, root: Root, columns: Sequence[Column], name: Callable[[Any], str]) -> None:
+        from neuro_cli.render.table import Endless
+
+        self._root = root
+        self._name = name
+        self._table = Endless(columns, color=root.color)
+
+    def add(self, things: Sequence[Any], *, documents: Sequence[object] | None = None) -> None:
+        """Show these now; what is no table shows ``documents`` in their place."""
+        if not things:
+            return
+        match self._root.output:
+            case Output.TABLE:
+                text = self._table.add(things)
+            case Output.NAME:
+                text = "".join(self._name(thing) + "\n" for thing in things)
+            case output:
+                from neuro_cli.output import line
+
+                text = "".join(line(document, output) for document in documents or things)
+        self._root.write(text.encode(errors="replace"))
 
 
 def check_cluster(client: Client, name: str) -> None:

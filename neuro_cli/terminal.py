@@ -25,6 +25,11 @@ def joins_terminal() -> bool:
     return os.isatty(0) and os.isatty(1)
 
 
+def can_draw() -> bool:
+    """Whether standard output is a terminal on which the cursor can be moved."""
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb")
+
+
 def in_background() -> bool:
     """Whether standard input is a terminal that another process group has at present."""
     try:
@@ -83,8 +88,8 @@ class Terminal:
         self.is_raw = True
 
     @contextlib.contextmanager
-    def keys(self) -> Iterator[None]:
-        """One key at a time without echo, for a question to the user."""
+    def keys(self, *, interrupts: bool = False) -> Iterator[None]:
+        """One key at a time without echo; those that interrupt or stop are keys too, unless they shall do so."""
         import termios
         import tty
 
@@ -92,11 +97,13 @@ class Terminal:
         try:
             tty.setcbreak(self._fd, termios.TCSANOW)
             attributes = termios.tcgetattr(self._fd)
-            attributes[3] &= ~termios.ISIG  # Ctrl-C and the like are answers
+            if not interrupts:
+                attributes[3] &= ~termios.ISIG
             termios.tcsetattr(self._fd, termios.TCSANOW, attributes)
             yield
         finally:
-            termios.tcsetattr(self._fd, termios.TCSANOW, before)
+            with contextlib.suppress(termios.error, OSError):  # the terminal itself may be gone
+                termios.tcsetattr(self._fd, termios.TCSANOW, before)
 
     def watch(self, output: bytes) -> None:
         """Notice in the program's output what will have to be undone should it end in the middle."""

@@ -44,6 +44,9 @@ class Style:
     def bold(self, text: str) -> str:
         return self.paint(text, "1")
 
+    def dim(self, text: str) -> str:
+        return self.paint(text, "2")
+
     def time(self, time: datetime | None) -> str:
         """A point in time."""
         if time is None:
@@ -107,6 +110,15 @@ def memory(mebibytes: int) -> str:
     if mebibytes >= 1024 and mebibytes % 1024 == 0:
         return f"{mebibytes // 1024}G"
     return f"{mebibytes}M" if mebibytes < 10240 else f"{mebibytes / 1024:.1f}G"
+
+
+def amount(mebibytes: float) -> str:
+    """A measured amount of memory with two or three digits: ``9.5M``, ``412M``, ``1.2G``."""
+    size, units = mebibytes * 1024, "KMGTPE"
+    at = 0
+    while at < len(units) - 1 and size >= 999.5:
+        size, at = size / 1024, at + 1
+    return f"{size:.1f}{units[at]}" if size < 9.95 and at else f"{size:.0f}{units[at]}"
 
 
 def plain(text: str) -> str:

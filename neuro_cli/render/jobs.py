@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from neuro_cli.render._style import Style, duration, memory, plain
 from neuro_cli.render.columns import Fields, Spec, build
-from neuro_cli.render.table import Column
+from neuro_cli.render.picture import Picture
+from neuro_cli.render.table import Column, blocks
 
 if TYPE_CHECKING:
     from neuro_sdk import Container, JobDescription, Resources
@@ -16,15 +18,38 @@ IDS: Final = (
     "id", "name", "tags", "status", "when", "created", "started", "finished", "image", "owner", "cluster_name",
     "description", "command", "life_span", "workdir", "preset",
 )  # fmt: skip
-_LONG: Final = frozenset({"tags", "image", "description", "command", "workdir"})
+LONG: Final = frozenset({"tags", "image", "description", "command", "workdir"})
 
 
 def job_columns(specs: Sequence[Spec], style: Style) -> list[Column]:
     """The columns that the user asked for."""
-    return build(specs, _fields(style), long=_LONG)
+    return build(specs, job_fields(style), long=LONG)
 
 
-def _fields(style: Style) -> Fields:
+def list_page(
+    jobs: Sequence[JobDescription] | None, columns: Sequence[Column], style: Style, *, width: int, where: str
+) -> Picture:
+    """The list as a page that is drawn again and again; None is one that has not come yet."""
+    from neuro_sdk import JobStatus
+
+    bottom = style.dim("q quits")
+    if jobs is None:
+        return Picture([f"Jobs on {where} ..."], [], bottom)
+    head, rows = blocks(columns, jobs, width=width, color=style.color)
+    counts = Counter(job.status for job in jobs)
+    states = ", ".join(f"{counts[status]} {style.status(status)}" for status in JobStatus if counts[status])
+    title = style.bold(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} on {where}")
+    return Picture([f"{title}: {states}" if states else title, "", *([head] if jobs else [])], rows, bottom)
+
+
+def change_columns(columns: Sequence[Column], style: Style, *, times: bool) -> list[Column]:
+    """For a line with each change; with ``times`` that of the change stands in front."""
+    return [Column("TIME", lambda job: [style.time(job.history.changed_at)]), *columns][not times :]
+
+
+def job_fields(style: Style) -> Fields:
+    """What the columns can show of a job."""
+
     def when(job: JobDescription) -> str:
         return style.ago(job.history.changed_at) if job.summary.created_at or job.statuses else ""
 

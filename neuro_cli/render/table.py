@@ -66,6 +66,43 @@ def rows(columns: Sequence[Column], things: Iterable[Any], *, color: bool) -> st
     return "".join(lines).rstrip("\n")
 
 
+def blocks(
+    columns: Sequence[Column], things: Iterable[Any], *, width: int | None, color: bool
+) -> tuple[str, list[list[str]]]:
+    """A table for a terminal at once: its head, and the lines of each row."""
+    cells = [[_cell(column, thing, stacked=width is not None) for column in columns] for thing in things]
+    widths = fit(columns, cells, width)
+    limits = [column.max for column in columns] if width is None else widths
+    head = _head(columns, widths, color=color).rstrip("\n")
+    return head, [_row(columns, widths, limits, row).splitlines() for row in cells]
+
+
+class Endless:
+    """A table whose rows come one by one, for ever: the first ones decide how wide the columns are."""
+
+    def __init__(self, columns: Sequence[Column], *, color: bool) -> None:
+        self._columns = columns
+        self._color = color
+        self._widths: list[int] | None = None
+
+    def add(self, things: Sequence[Any]) -> str:
+        """Rows as text, below the head if they are the first. None is no row and no text."""
+        if not things:
+            return ""
+        head = ""
+        cells = [[_cell(column, thing, stacked=False) for column in self._columns] for thing in things]
+        if self._widths is None:
+            self._widths = fit(self._columns, cells, None)
+            head = _head(self._columns, self._widths, color=self._color)
+        limits = [column.max for column in self._columns]
+        return head + "".join(_row(self._columns, self._widths, limits, row) for row in cells)
+
+
+def cut(text: str, width: int) -> str:
+    """At most so many places of a line; what is cut loses its colours."""
+    return text if display_width(text) <= width else _cut(text, width).rstrip()
+
+
 def fit(columns: Sequence[Column], cells: Sequence[Sequence[Sequence[str]]], width: int | None) -> list[int]:
     """How wide each column is; on a terminal those that may give way until all fit, or until little is left of them."""
     widths = [

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +12,14 @@ from neuro_cli.command import command, option
 from neuro_cli.options import cluster_option, full_uri_option, output_options, quiet_option, refused
 from neuro_cli.output import Output
 from neuro_cli.root import Root
+from neuro_cli.selection import Filters, filter_options, own_columns, read_columns
+from neuro_cli.terminal import can_draw
 
 if TYPE_CHECKING:
-    from neuro_cli.render.columns import Spec
-    from neuro_sdk import JobDescription, JobStatus
+    from neuro_cli.render.table import Column
+    from neuro_sdk import Client, JobDescription, JobStatus
+
+    Jobs = Callable[[], AsyncIterator[JobDescription]]
 
 _STATUSES = ["pending", "suspended", "running", "succeeded", "failed", "cancelled", "all"]
 
@@ -27,23 +30,14 @@ _STATUSES = ["pending", "suspended", "running", "succeeded", "failed", "cancelle
     help=f"Only jobs in this state: {', '.join(_STATUSES)}. Repeatable.",
 )  # fmt: skip
 @option("-a", "--all", "all_", is_flag=True, help="Jobs in any state, the finished ones too.")
-@option(
-    "-o", "--owner", "owners", multiple=True, type=params.GIVEN, metavar="USER",
-    help="Only jobs of this user; ME is you. Repeatable.",
-)  # fmt: skip
-@option("-n", "--name", type=params.GIVEN, metavar="NAME", help="Only jobs of exactly this name.")
-@option(
-    "-t", "--tag", "tags", multiple=True, type=params.GIVEN, metavar="TAG",
-    help="Only jobs with this tag. Repeatable: with all of them.",
-)  # fmt: skip
-@option("-d", "--description", type=params.GIVEN, metavar="TEXT", help="Only jobs of exactly this description.")
-@option(
-    "--since", type=params.MOMENT, metavar="WHEN", help="Only jobs made since then: a date, or an age such as 1d2h."
-)
-@option("--until", type=params.MOMENT, metavar="WHEN", help="Only jobs made until then.")
+@filter_options
 @option("--distinct", is_flag=True, help="Only the first job of each name.")
 @option("--recent-first/--recent-last", default=False, help="Newest first, or last, as is usual.")
 @option("--format", "format_", metavar="COLUMNS", help="Which columns to show; neuro help ps-format says more.")
+@option(
+    "--watch", is_flag=False, flag_value="2", type=params.SECONDS, metavar="[SECONDS]",
+    help="Go on and show what changes, live on a terminal, asking so often.  [default: 2]",
+)  # fmt: skip
 @full_uri_option
 @output_options
 @cluster_option
@@ -59,16 +53,12 @@ async def ls(
     *,
     statuses: tuple[str, ...],
     all_: bool,
-    owners: tuple[str, ...],
-    name: str | None,
-    tags: tuple[str, ...],
-    description: str | None,
-    since: datetime | None,
-    until: datetime | None,
     distinct: bool,
     recent_first: bool,
     format_: str | None,
+    watch: float | None,
     full_uri: bool,
+    **filters: Any,
 ) -> None:
     """List jobs.
 
@@ -83,31 +73,79 @@ async def ls(
     neuro -q ps -o ME -t sweep
     # For a program
     neuro ps -a --json
+    # Live, until q is pressed; in a pipe a line for each change
+    neuro ps --watch
     """
     if root.verbosity < 0 and root.output is Output.TABLE:
         root.output = Output.NAME
-    specs = None if format_ is None else _columns(format_, "--format")
-    async with root.client() as client:
-        from neuro_cli.render.jobs import job_columns
+    from neuro_cli.render.columns import PS_FORMAT
+    from neuro_cli.render.jobs import IDS, job_columns
 
+    specs = None if format_ is None else read_columns(format_, IDS, "--format")
+    only = Filters(**filters)
+    async with root.client() as client:
         if specs is None:
-            specs = _default_columns(await client.config.get_user_config())
+            specs = own_columns(await client.config.get_user_config(), "ps-format", PS_FORMAT, IDS)
         columns = job_columns(specs, root.style(client, full_uris=full_uri))
-        async with client.jobs.list(
-            statuses=_wanted(statuses, all_),
-            name=name or "",
-            tags=tags,
-            owners=[client.username if owner == "ME" else owner for owner in owners],
-            since=since,
-            until=until,
-            reverse=recent_first,
-        ) as found:
-            jobs: AsyncIterator[JobDescription] = found
-            if description is not None:
-                jobs = (job async for job in jobs if (job.description or "") == description)
-            if distinct:
-                jobs = _distinct(jobs)
-            await root.show_all(jobs, columns, name=lambda job: job.id)
+
+        def jobs() -> AsyncIterator[JobDescription]:
+            found = only.jobs(client, _wanted(statuses, all_), recent_first=recent_first)
+            return _distinct(found) if distinct else found
+
+        if watch is None:
+            await root.show_all(jobs(), columns, name=lambda job: job.id)
+        elif root.output is Output.TABLE and can_draw():
+            await _show_live(root, jobs, columns, watch, client.cluster_name)
+        else:
+            await _show_changes(root, client, jobs, columns, watch, times=format_ is None)
+
+
+async def _show_live(root: Root, jobs: Jobs, columns: Sequence[Column], pause: float, where: str) -> None:
+    from neuro_cli.live import Live
+    from neuro_cli.render.jobs import list_page
+    from neuro_cli.watching import again_and_again
+
+    shown: list[JobDescription] | None = None
+    style = root.style()
+    live = Live(root, lambda width: list_page(shown, columns, style, width=width, where=where))
+
+    async def ask() -> list[JobDescription]:
+        return [job async for job in jobs()]
+
+    async def work() -> None:
+        nonlocal shown
+        async for found in again_and_again(root, ask, pause):
+            shown = found
+            live.refresh()
+
+    await live.run(work())
+
+
+async def _show_changes(
+    root: Root, client: Client, jobs: Jobs, columns: Sequence[Column], pause: float, *, times: bool
+) -> None:
+    """Those that there are, then a line for each that is new, has changed, or is not among them any more."""
+    from neuro_cli.render.jobs import change_columns
+    from neuro_cli.watching import again_and_again
+    from neuro_sdk import ResourceNotFound
+
+    lines = root.lines(change_columns(columns, root.style(client), times=times), name=lambda job: job.id)
+    seen: dict[str, JobDescription] = {}
+
+    async def ask() -> list[JobDescription]:
+        found = {job.id: job async for job in jobs()}
+        changed = [job for job in found.values() if job.id not in seen or seen[job.id].history != job.history]
+        for job_id in seen.keys() - found.keys():
+            try:
+                changed.append(await client.jobs.status(job_id))
+            except ResourceNotFound:  # so nothing can be said of it
+                continue
+        seen.clear()
+        seen.update(found)
+        return changed
+
+    async for changed in again_and_again(root, ask, pause):
+        lines.add(changed)
 
 
 def _wanted(statuses: tuple[str, ...], everything: bool) -> set[JobStatus]:
@@ -124,19 +162,3 @@ async def _distinct(jobs: AsyncIterator[JobDescription]) -> AsyncIterator[JobDes
         if job.name is None or job.name not in seen:
             seen.add(job.name)
             yield job
-
-
-def _default_columns(settings: Mapping[str, Any]) -> list[Spec]:
-    from neuro_cli.render.columns import PS_FORMAT
-
-    return _columns(settings.get("job", {}).get("ps-format", PS_FORMAT), "job.ps-format in the user configuration")
-
-
-def _columns(text: str, where: str) -> list[Spec]:
-    from neuro_cli.render.columns import FormatError, parse
-    from neuro_cli.render.jobs import IDS
-
-    try:
-        return parse(text, IDS)
-    except FormatError as exc:
-        raise click.UsageError(f"Invalid value for {where}: {exc}") from exc

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 
 import pytest
 import yaml
 
 from tests.cli.conftest import Neuro
+from tests.cli.screen import Screen
 from tests.conftest import Platform
+from tests.cutting import CuttingProxy
 
 
 async def start(neuro: Neuro, *names: str, options: Sequence[str] = ()) -> list[str]:
@@ -163,3 +167,139 @@ async def test_an_empty_filter_is_not_all_jobs(neuro: Neuro, three: list[str], o
 
     assert (done.code, done.out) == (2, b"")
     assert "it is empty" in done.sentence
+
+
+# Again and again
+
+
+@pytest.fixture
+async def screen(neuro: Neuro) -> AsyncIterator[Screen]:
+    screen = Screen(neuro)
+    yield screen
+    screen.close()
+
+
+async def submit(platform: Platform, name: str) -> str:
+    document = {"image": "host", "command": "sleep 600", "name": name}
+    job = await platform.parts.jobs.submit(platform.user, document)
+    await platform.settle()
+    return job.id
+
+
+async def test_watching_on_a_terminal(platform: Platform, screen: Screen) -> None:
+    await screen.run("--color", "no", "ps", "--watch", "0.1")
+    await screen.wait_for(b"\x1b[?1049h")
+    await screen.wait_for(b"0 jobs on local")
+    platform.engine.will(hold=True)
+
+    first = await submit(platform, "first")
+    await screen.wait_for(b"1 job on local: 1 running")
+    await submit(platform, "second")
+    await screen.wait_for(b"2 jobs on local: 2 running")
+    await screen.wait_for(b"second")
+    platform.engine.finish(f"{first}.1")
+    await screen.wait_for(b"1 job on local: 1 running")
+
+    screen.type(b"q")
+    await screen.wait_for(b"\x1b[?25h\x1b[?1049l")
+    await screen.wait_for(b"second")
+    assert await screen.ended() == 0
+
+
+async def test_watching_with_filters_and_columns(neuro: Neuro, screen: Screen, three: list[str]) -> None:
+    await screen.run("--color", "no", "ps", "-a", "--watch", "--format", "name status", "-t", "old")
+    await screen.wait_for(b"1 job on local: 1 failed")
+    await screen.wait_for(b"NAME    STATUS")
+    screen.type(b"\x03")
+    assert await screen.ended() == 130
+
+
+async def test_watching_in_a_pipe_is_a_line_for_each_change(platform: Platform, neuro: Neuro) -> None:
+    platform.engine.will(hold=True)
+    first = await submit(platform, "first")
+    listing = await neuro.start("ps", "--watch=0.1", "--format", "name status")
+    assert listing.stdout is not None
+    seen = []
+    async with asyncio.timeout(30):
+        for step in ("head", "first", "second", "end"):
+            if step == "second":
+                await submit(platform, "second")
+            elif step == "end":
+                platform.engine.finish(f"{first}.1", 1)
+            seen.append((await listing.stdout.readline()).split())
+        listing.send_signal(signal.SIGINT)
+        _, err = await listing.communicate()
+
+    assert seen == [[b"NAME", b"STATUS"], [b"first", b"running"], [b"second", b"running"], [b"first", b"failed"]]
+    assert (listing.returncode, err) == (130, b"")
+
+
+async def test_watching_for_a_program(platform: Platform, neuro: Neuro) -> None:
+    platform.engine.will(hold=True)
+    job = await submit(platform, "first")
+    listing = await neuro.start("ps", "--json", "--watch", "0.1")
+    assert listing.stdout is not None
+    async with asyncio.timeout(30):
+        running = json.loads(await listing.stdout.readline())
+        platform.engine.finish(f"{job}.1")
+        ended = json.loads(await listing.stdout.readline())
+        listing.send_signal(signal.SIGINT)
+        await listing.communicate()
+
+    assert (running["id"], running["status"], ended["id"], ended["status"]) == (job, "running", job, "succeeded")
+
+
+async def test_watching_begins_with_the_time_of_a_change(platform: Platform, neuro: Neuro) -> None:
+    platform.engine.will(hold=True)
+    await submit(platform, "first")
+    listing = await neuro.start("ps", "--watch", "-n", "first")
+    assert listing.stdout is not None
+    async with asyncio.timeout(30):
+        head, line = (await listing.stdout.readline()).split(), (await listing.stdout.readline()).split()
+        listing.send_signal(signal.SIGINT)
+        await listing.communicate()
+
+    assert head[:2] == [b"TIME", b"ID/NAME"]
+    assert line[0] == f"{datetime.now(UTC):%Y-%m-%d}".encode()
+
+
+async def test_watching_outlives_a_platform_that_is_away_for_a_moment(platform: Platform, neuro: Neuro) -> None:
+    platform.engine.will(hold=True)
+    await submit(platform, "first")
+    async with CuttingProxy(platform.url.origin()) as proxy:
+        env = {"NEURO_TOKEN": platform.token, "NEURO_URL": str(proxy.url / "api/v1"), "NEUROMATION_CONFIG": "none"}
+        listing = await neuro.start("ps", "--watch", "0.1", "--output", "name", env=env)
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        async with asyncio.timeout(30):
+            await listing.stdout.readline()
+            proxy.away = True
+            proxy.cut()
+            await asyncio.sleep(0.3)
+            proxy.away = False
+            second = await submit(platform, "second")
+            assert (await listing.stdout.readline()).decode().strip() == second
+            listing.send_signal(signal.SIGINT)
+            await listing.communicate()
+
+
+@pytest.mark.parametrize("words", [["--watch", "0"], ["--watch", "1s"], ["--watch=soon"]])
+async def test_a_wrong_interval(neuro: Neuro, words: list[str]) -> None:
+    done = await neuro("ps", *words)
+
+    assert done.code == 2
+    assert "--watch" in done.sentence
+
+
+async def test_an_unknown_column(neuro: Neuro) -> None:
+    done = await neuro("ps", "--format", "id staus")
+
+    assert done.code == 2
+    assert "'staus' is no field. Did you mean status? There are id name tags status" in done.sentence
+
+
+async def test_quiet_behind_the_command_is_told_to_be_old(neuro: Neuro, three: list[str]) -> None:
+    done = await neuro("ps", "-q", "-w")
+
+    assert done.text.split() == three[1:]
+    assert "-q behind the command is deprecated: write neuro -q ps" in done.sentence
