@@ -180,7 +180,8 @@ class JobStatusHistory(Model, frozen=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     exit_code: int | None = None
-    transitions: Sequence[JobStatusItem] = ()  # oldest first
+    transitions: Sequence[JobStatusItem] = ()  # oldest first; of very many the first and the last
+    unlisted_run_seconds: float = 0.0  # ours: how long the job ran in steps that are not among them any more
 
     @property
     def changed_at(self) -> datetime:

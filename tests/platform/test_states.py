@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from neuro_platform.states import FOLLOWERS, RESTARTING, step
+from neuro_platform.states import FOLLOWERS, RESTARTING, run_time, step
 from neuro_sdk.wire.jobs import JobDescription, JobStatus, JobStatusItem, read_job
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -91,3 +91,18 @@ def test_restarts_are_counted() -> None:
 def test_every_status_has_its_followers() -> None:
     assert FOLLOWERS.keys() == JobStatus.items()
     assert JobStatus.SUSPENDED not in FOLLOWERS[JobStatus.PENDING]
+
+
+def test_a_job_that_fails_for_ever_keeps_its_first_and_last_steps() -> None:
+    job = new_job()
+    for number in range(1000):
+        job = step(job, item(JobStatus.RUNNING, 10 * number + 1))
+        job = step(job, item(JobStatus.PENDING, 10 * number + 4, RESTARTING, f"Run {number}"))
+
+    assert len(job.statuses) == 100
+    assert job.statuses[0].reason == "Creating"
+    assert job.statuses[9].transition_time == START + timedelta(seconds=41)
+    assert job.statuses[-1].description == "Run 999"
+    assert job.history.restarts == 1000
+    assert job.history.started_at == START + timedelta(seconds=1)
+    assert run_time(job, START + timedelta(days=1)) == timedelta(seconds=3000)
