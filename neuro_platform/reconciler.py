@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import json
 import logging
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -475,6 +477,8 @@ class _Lane:
 
     async def _cannot_start_yet(self, record: Record, exc: Exception) -> None:
         words = f"Cannot be started yet, trying again: {exc}"
+        if os.strerror(errno.ENOSPC) in str(exc):
+            words = "Cannot be started before there is room: the disk under the platform's data folder is full"
 
         def said(stored: Record) -> Record:
             if stored.stop is not None:

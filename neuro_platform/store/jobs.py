@@ -110,7 +110,7 @@ class JobStore:
         name, and IllegalArgumentError when it would not wait and the owner has ``seats`` jobs on its cluster.
         """
         job = record.job
-        async with self._database.write() as conn:
+        async with self._database.write(adds=True) as conn:
             if key is not None:
                 rows = await _rows(conn, jobs.c.owner == job.owner, jobs.c.idempotency_key == key)
                 if rows:

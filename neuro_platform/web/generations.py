@@ -115,7 +115,7 @@ def job_document(generation: Generation | None, document: dict[str, Any]) -> dic
     if generation is None:
         return document
     owner, price = document["owner"], Decimal(document.get("price_credits_per_hour", "0"))
-    seconds = _run_time(document["statuses"], datetime.now(UTC))
+    seconds = _run_time(document["statuses"], datetime.now(UTC)) + document["history"].get("unlisted_run_seconds", 0)
     return {
         **document,
         "uri": str(uri_out(generation, URL(document["uri"]))),

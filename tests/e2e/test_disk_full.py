@@ -75,3 +75,46 @@ def test_a_program_that_meets_a_full_disk_fails_in_its_own_way(small: Place) -> 
     subprocess.run(["mount", "-o", "remount,size=32m", str(small.data)], check=True)
 
     assert small.wait_for("flood", "failed")["history"]["exit_code"] == 9
+
+
+def test_jobs_can_be_stopped_on_a_full_disk(small: Place) -> None:
+    small.up()
+    small.login()
+    for name in ("one", "two", "three"):
+        small.ok("run", "--detach", "-n", name, "host", "--", "sleep", "600")
+    fill(small.data)
+
+    killed = small.neuro("kill", "--all", "--yes")
+
+    assert (killed.code, len(killed.out.split())) == (0, 3), killed
+    for name in ("one", "two", "three"):
+        small.wait_for(name, "cancelled")
+    assert shutil.disk_usage(small.data).free == 0
+
+
+def test_a_job_that_waits_for_room_says_so_and_starts_when_there_is(small: Place) -> None:
+    small.up()
+    small.login()
+    cpus = small.json("config", "show", "--json")["presets"]
+    largest = max(cpus, key=lambda name: cpus[name]["cpu"])
+    for name in ("holds", "waits"):
+        small.ok(
+            "run",
+            "--no-wait-start",
+            "-s",
+            largest,
+            "-n",
+            name,
+            "host",
+            "--",
+            "sleep",
+            "600" if name == "holds" else "0",
+        )
+    small.wait_for("holds", "running")
+    filler = fill(small.data)
+
+    small.ok("kill", "holds")
+    until(lambda: "full" in small.ok("status", "waits"), "the job to say what it waits for")
+    filler.unlink()
+
+    small.wait_for("waits", "succeeded")

@@ -56,10 +56,10 @@ class MortalDatabase(Database):
     death: Death | None = None
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, adds: bool = False) -> AsyncIterator[AsyncConnection]:
         if self.death is not None:
             await self.death.moment()
-        async with super().write() as conn:
+        async with super().write(adds=adds) as conn:
             yield conn
         if self.death is not None:
             await self.death.moment()

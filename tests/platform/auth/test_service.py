@@ -136,7 +136,7 @@ async def test_a_token_stays_revoked_when_the_revoking_process_dies_at_once(
     token = await auth.create_token(ALICE, "ci", clock.now + timedelta(days=1))
     assert await auth.authenticate(token) == ALICE
     database = await Database.open(sqlite_url(tmp_path / "platform.db"))
-    dying = Dying(database._engine)
+    dying = Dying(database._engine, database._folder)
     dying.last = lambda: auth.authenticate(token)  # and it is remembered at the wrong moment
     other = Auth(dying, keys=tmp_path / "keys", clock=clock)
 
