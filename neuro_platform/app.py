@@ -44,11 +44,13 @@ from neuro_platform.web import (
     users,
 )
 from neuro_platform.web.errors import errors
+from neuro_platform.web.guests import Guests, watch_guests
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import (
     auth_key,
     clusters_key,
     database_key,
+    guests_key,
     jobs_key,
     permissions_key,
     publishing_key,
@@ -132,12 +134,13 @@ async def open_platform(
 
 def make_app(platform: Platform) -> web.Application:
     """The web application in front of a platform."""
-    app = web.Application(middlewares=[errors, *security.middlewares], client_max_size=BODY_BYTES)
+    app = web.Application(middlewares=[errors, *security.middlewares, watch_guests], client_max_size=BODY_BYTES)
     app[settings_key] = platform.settings
     app[database_key] = platform.database
     app[auth_key] = platform.auth
     app[clusters_key] = platform.clusters
     app[permissions_key] = platform.permissions
+    app[guests_key] = Guests(platform.permissions)
     app[jobs_key] = platform.jobs
     app[publishing_key] = platform.publishing
     app[streams_key] = platform.streams

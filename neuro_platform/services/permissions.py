@@ -9,7 +9,9 @@ The names of users and roles are no secret: they are what one shares with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -37,6 +39,29 @@ if TYPE_CHECKING:
 SHARED_SCHEMES: Final = ("job", "role")  # what there is to share on this platform; grants know no difference
 
 _MOST_AT_ONCE: Final = 1000  # permissions in one request
+
+
+@dataclass(frozen=True)
+class Use:
+    """What somebody was allowed to do with a thing of somebody else."""
+
+    user: User
+    action: Action
+    names: Sequence[Resource]
+
+
+_noted: ContextVar[list[Use] | None] = ContextVar("uses", default=None)
+
+
+@contextmanager
+def noted() -> Iterator[Sequence[Use]]:
+    """Note all that is allowed within the block, so that it can be asked again whether it still is."""
+    uses: list[Use] = []
+    token = _noted.set(uses)
+    try:
+        yield uses
+    finally:
+        _noted.reset(token)
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,14 @@ class Permissions:
                 f" {action}' by its owner gives it to you",
                 missing=[{"uri": uri, "action": str(action)}],
             )
+        uses = _noted.get()
+        if uses is not None and all(name.owner != user.name for name in names):
+            uses.append(Use(user, action, names))
+
+    async def still_allow(self, use: Use) -> bool:
+        """Whether what was allowed would be allowed again."""
+        has = await self.action_on(use.user, *use.names)
+        return has is not None and has.includes(use.action)
 
     async def reach(self, user: User, scheme: str) -> Reach:
         """Whose things of a kind the user may see, as far as can be said without looking at each."""

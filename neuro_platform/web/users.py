@@ -9,7 +9,7 @@ from aiohttp import web
 
 from neuro_platform.web.generations import generation_of, permission_documents, uri_in
 from neuro_platform.web.http import API, answer, read, user_of
-from neuro_platform.web.keys import permissions_key
+from neuro_platform.web.keys import guests_key, permissions_key
 from neuro_sdk.errors import IllegalArgumentError
 from neuro_sdk.wire.codec import Model
 from neuro_sdk.wire.users import Action, Subroles
@@ -57,12 +57,13 @@ async def grant(request: web.Request) -> web.Response:
 
 @routes.delete(_SUBJECT + "/permissions")
 async def revoke(request: web.Request) -> web.Response:
-    """Take a permission back."""
+    """Take a permission back; what is open by it is cut before the answer."""
     uris: Sequence[str] = request.query.getall("uri", [])
     if len(uris) != 1:
         raise IllegalArgumentError("Say in the query parameter 'uri' which permission to take back, and only one")
     uri = uri_in(generation_of(request), uris[0])
     await request.app[permissions_key].revoke(user_of(request), _subject(request), uri)
+    await request.app[guests_key].look_again()
     return web.Response(status=204)
 
 
@@ -76,8 +77,9 @@ async def add_role(request: web.Request) -> web.Response:
 
 @routes.delete(_SUBJECT)
 async def remove_role(request: web.Request) -> web.Response:
-    """Remove a role; not a user."""
+    """Remove a role, not a user; what is open by it is cut before the answer."""
     await request.app[permissions_key].remove_role(user_of(request), _subject(request))
+    await request.app[guests_key].look_again()
     return web.Response(status=204)
 
 

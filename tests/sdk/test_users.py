@@ -382,6 +382,8 @@ async def test_a_follower_of_a_log_does_not_end_with_another_s_permission(people
     people.platform.engine.write(f"{made.id}.1", b"two\n")
 
     assert await anext(own) == b"two\n"
+    with pytest.raises(ResourceNotFound):  # cut, and not let in again
+        await anext(theirs)
 
 
 async def test_another_platform_is_asked_as_documented(foreign: Foreign, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -72,6 +73,7 @@ async def session(platform: Platform) -> AsyncIterator[aiohttp.ClientSession]:
 async def running(platform: Platform) -> str:
     """A job of the first user, with a terminal, a port and a command beside its program."""
     platform.engine.will(hold=True)
+    platform.engine.will_exec(hold=True)
     job = await platform.parts.jobs.submit(
         platform.user, order(tty=True, name="train", http={"port": 80, "requires_auth": True})
     )
@@ -85,10 +87,14 @@ async def running(platform: Platform) -> str:
     return job.id
 
 
+def url_of(platform: Platform, job: str, how: Use) -> str:
+    path = how.path.replace("{job}", job).replace("{exec}", "known").replace("{port}", "80")
+    return f"{platform.parts.settings.base_url.origin()}{path}?{how.query}"
+
+
 async def use(session: aiohttp.ClientSession, platform: Platform, job: str, how: Use) -> tuple[int, Any]:
     """Status and error document of a use by somebody; no document when it worked."""
-    path = how.path.replace("{job}", job).replace("{exec}", "known").replace("{port}", "80")
-    url = f"{platform.parts.settings.base_url.origin()}{path}?{how.query}"
+    url = url_of(platform, job, how)
     if how.is_socket:
         try:
             async with session.ws_connect(url, method=how.method):
@@ -147,3 +153,43 @@ async def test_each_use_takes_its_permission(
         assert status == 403
         missing = [{"uri": f"job://local/{user}/{job}", "action": str(how.action)}]
         assert how.is_socket or refused["missing"] == missing
+
+
+STREAMS: Final = [how for how in USES if how.is_socket]
+
+
+@pytest.mark.parametrize("how", STREAMS, ids=[name for name, how in zip(IDS, USES, strict=True) if how.is_socket])
+@pytest.mark.parametrize("by", ["its URI", "a role", "the role itself"])
+async def test_a_stream_ends_with_the_permission(
+    platform: Platform, session: aiohttp.ClientSession, how: Use, by: str
+) -> None:
+    """And that of somebody else does not."""
+    job = await running(platform)
+    permissions, user = platform.parts.permissions, platform.user
+    uri, role = f"job://local/{user.name}/{job}", f"{user.name}/team"
+    await permissions.add_role(user, role)
+    if by == "its URI":
+        await share(platform, uri, Action.WRITE)
+    else:
+        await share(platform, uri, Action.WRITE, to=role)
+        await share(platform, f"role://{role}", Action.READ)
+    taking = {
+        "its URI": ("users/bob/permissions", {"uri": uri}),
+        "a role": ("users/bob/permissions", {"uri": f"role://{role}"}),
+        "the role itself": (f"users/{role.replace('/', ':')}", {}),
+    }
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {platform.token}"}) as own,
+        own.ws_connect(f"{platform.url}/monitoring/{job}/top") as mine,
+        session.ws_connect(url_of(platform, job, how), method=how.method) as theirs,
+    ):
+        path, query = taking[by]
+        async with own.delete(f"{platform.url}/{path}", params=query) as answer:
+            assert answer.status == 204
+        async with asyncio.timeout(10):
+            while (message := await theirs.receive()).type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+                pass
+
+        # cut, or closed with a reason: 1000 would say that this was all
+        assert (message.type, message.data) != (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.OK)
+        assert not mine.closed

@@ -1,0 +1,43 @@
+"""Who is connected to a thing of somebody else; the connection ends together with the permission."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+
+from neuro_platform.services.permissions import Permissions, Use, noted
+from neuro_platform.web.keys import guests_key
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Guests:
+    """The open requests, each with the permissions that it was let in by."""
+
+    def __init__(self, permissions: Permissions) -> None:
+        self._permissions = permissions
+        self._open: dict[int, tuple[web.Request, Sequence[Use]]] = {}  # by identity: a request cannot be a key
+
+    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Have the request answered, and know of it meanwhile."""
+        with noted() as uses:
+            self._open[id(request)] = request, uses
+            try:
+                return await handler(request)
+            finally:
+                del self._open[id(request)]
+
+    async def look_again(self) -> None:
+        """Cut the streams of those who have just lost their permission: whoever may come back comes back."""
+        for request, uses in list(self._open.values()):
+            for use in list(uses):
+                if not await self._permissions.still_allow(use) and request.transport is not None:
+                    request.transport.abort()
+                    break
+
+
+@web.middleware
+async def watch_guests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """For every request: a new route needs to do nothing for it."""
+    return await request.app[guests_key].handle(request, handler)
