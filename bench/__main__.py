@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from bench import jobs, load, startup, streams
+from bench import forward, jobs, load, startup, streams
 from bench.harness import Failed
 from bench.table import Line, show
 from bench.workbench import Workbench
@@ -17,6 +17,7 @@ PARTS = {
     "run": ("Runs", jobs.runs),
     "logs": ("Logs", jobs.logs),
     "cuts": ("A long log on a bad network", streams.cuts),
+    "forward": ("Forwarded ports", forward.forwards),
     "memory": ("Memory of the platform", jobs.memory_of_platform),
     "swarm": ("Many short jobs", load.swarm),
     "restart": ("Started again", load.restart),
