@@ -78,14 +78,13 @@ class Handover(ABC):
         self._backlog.ack(frame.offset)
         self._resume()
 
-    def _read(self, fd: int, kind: Kind) -> Reader:
+    def _read(self, fd: int, kind: Kind, **options: int) -> None:
         def take(data: bytes) -> None:
             self._backlog.add(kind, data)
             self._push()
 
-        reader = Reader(self._loop, fd, take=take, room=lambda: self._backlog.room, ended=self._check)
-        self._readers.append(reader)
-        return reader
+        room = lambda: self._backlog.room  # noqa: E731 - as short as it is
+        self._readers.append(Reader(self._loop, fd, take=take, room=room, ended=self._check, **options))
 
     @abstractmethod
     def _check(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from neuro_platform.engines.supervisor.loop import WRITE, Loop
 from neuro_platform.engines.supervisor.server import Connection
 from neuro_platform.engines.supervisor.streams import Arrivals
-from neuro_sdk.wire.frames import Frame, Kind
+from neuro_sdk.wire.frames import CHUNK, Frame, Kind
 
 _ENOUGH = 64 * 1024  # bytes waiting for the program from which on nothing is acknowledged
 _TOO_MUCH = 4 * 1024 * 1024  # and nothing is read: only a client that minds no acknowledgements gets there
@@ -49,14 +49,11 @@ class Input:
         """Take a ``STDIN`` or ``EOF`` frame."""
         if frame.kind == Kind.STDIN:
             fresh = self._arrivals.take(frame)
-            self._waiting += fresh
             self._line_open = not fresh.endswith(b"\n") if fresh else self._line_open
             self._owed = True
-        elif not self._arrivals.end(frame):
-            return
-        elif self._tty:
-            self._waiting += self._end_of_file()
-        self._write()
+            self._write(fresh)
+        elif self._arrivals.end(frame):
+            self._write(self._end_of_file() if self._tty else b"")
 
     def end_input(self) -> None:
         """Nothing more comes, whatever a client still says: like ``EOF`` after all that has arrived."""
@@ -82,20 +79,25 @@ class Input:
     def _ready(self, _events: int) -> None:
         self._write()
 
-    def _write(self) -> None:
+    def _write(self, fresh: bytes = b"") -> None:
+        """Hand on what waits, and then this; what is not taken waits."""
         if self._fd is None:
             self._waiting.clear()
             self._tell()
             return
+        left = memoryview(fresh)
         try:
             while self._waiting:
-                del self._waiting[: os.write(self._fd, memoryview(self._waiting)[:_ENOUGH])]
+                del self._waiting[: os.write(self._fd, memoryview(self._waiting)[:CHUNK])]
+            while left:
+                left = left[os.write(self._fd, left) :]
         except BlockingIOError:
             pass
         except OSError:  # the program has closed its input
             self.close()
             self.on_break()
             return
+        self._waiting += left
         self._loop.watch(self._fd, WRITE if self._waiting else 0, self._ready)
         self._tell()
         if self._arrivals.ended and not self._waiting and not self._tty:

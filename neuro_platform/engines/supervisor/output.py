@@ -30,7 +30,9 @@ class Reader:
         take: Callable[[bytes], None],
         room: Callable[[], int],
         ended: Callable[[], None],
+        piece: int = _READ,
     ) -> None:
+        self._piece = piece
         self._loop = loop
         self._fd = fd
         self._take = take
@@ -81,7 +83,7 @@ class Reader:
             self._loop.watch(self._fd, 0, self._ready)
 
     def _read(self) -> bool:
-        room = min(self._room(), _READ)
+        room = min(self._room(), self._piece)
         if room <= 0:
             self._loop.watch(self._fd, 0, self._ready)
             return False

@@ -10,11 +10,12 @@ import stat
 from collections.abc import Callable
 
 from neuro_platform.engines.supervisor.loop import READ, WRITE, Loop
-from neuro_sdk.wire.frames import Frame, Unpacker, pack
+from neuro_sdk.wire.frames import CHUNK, HEADER, Frame, Unpacker, pack
 
 _REQUEST = 8 * 1024 * 1024  # bytes of a request line, at most: a command line may have 2 MiB on Linux
 _ENOUGH = 256 * 1024  # unsent bytes from which on a connection counts as slow
-_READ = 64 * 1024
+_READ = CHUNK
+_BUFFER = 1024 * 1024  # bytes on their way to a client in the system, if it grants so many
 _QUEUE = 1024  # connections that wait to be accepted; a browser opens many at once
 
 
@@ -45,6 +46,7 @@ class Connection:
         self._paused = self._silent = False
         self.finished = False  # the last frame has been handed over
         sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         self._rewatch()
 
     @property
@@ -59,7 +61,7 @@ class Connection:
 
     def send(self, frame: Frame) -> None:
         """Hand over a frame; never waits."""
-        self._put(pack(*frame))
+        self._put(HEADER.pack(frame.kind, frame.offset, len(frame.data)), frame.data)
 
     def finish(self, last: Frame | None = None) -> None:
         """Send what is there, then say that nothing follows; the client may go on sending until it closes."""
@@ -152,15 +154,28 @@ class Connection:
                 return
             self.on_frame(frame)
 
-    def _put(self, data: bytes) -> None:
-        if not self.closed:
-            self._out += data
-            self._flush()
+    def _put(self, *parts: bytes) -> None:
+        if self.closed:
+            return
+        sent = 0
+        if not self._out:
+            try:
+                sent = self._sock.sendmsg(parts)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.close()
+                return
+        for part in parts:
+            if sent < len(part):
+                self._out += memoryview(part)[sent:]
+            sent = max(0, sent - len(part))
+        self._rewatch()
 
     def _flush(self) -> None:
         if self._out:
             try:
-                sent = self._sock.send(memoryview(self._out)[: 4 * _READ])
+                sent = self._sock.send(memoryview(self._out)[:_READ])
             except BlockingIOError:
                 sent = 0
             except OSError:

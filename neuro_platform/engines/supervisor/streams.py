@@ -19,7 +19,7 @@ class Backlog:
         self.end = 0
         self._limit = limit
         self._offsets: list[int] = []
-        self._parts: list[tuple[int, bytearray]] = []
+        self._parts: list[tuple[int, bytes | bytearray]] = []
 
     @property
     def room(self) -> int:
@@ -35,11 +35,12 @@ class Backlog:
         """Keep what the program wrote to its output of this kind."""
         if not data:
             return
-        if self._parts and self._parts[-1][0] == kind and len(self._parts[-1][1]) < _PART:
-            self._parts[-1][1].extend(data)
+        last = self._parts[-1] if self._parts else (None, b"")
+        if last[0] == kind and isinstance(last[1], bytearray) and len(last[1]) < _PART:
+            last[1].extend(data)
         else:
             self._offsets.append(self.end)
-            self._parts.append((kind, bytearray(data)))
+            self._parts.append((kind, data if len(data) >= _PART else bytearray(data)))
         self.end += len(data)
 
     def ack(self, offset: int) -> None:

@@ -14,7 +14,7 @@ from neuro_platform.engines.supervisor.handover import Handover
 from neuro_platform.engines.supervisor.input import Input
 from neuro_platform.engines.supervisor.loop import WRITE, Loop
 from neuro_platform.engines.supervisor.server import Connection
-from neuro_sdk.wire.frames import Frame, Kind
+from neuro_sdk.wire.frames import CHUNK, Frame, Kind, prepare_memory
 
 _CONNECTING = 10.0  # seconds for a program that is busy: its queue may be full
 _LEAVING = 10.0  # seconds for a program to take the last input of a client that has left
@@ -35,6 +35,7 @@ class Tunnel(Handover):
 
     def __init__(self, loop: Loop, address: tuple[str, int], *, keep: bool) -> None:
         super().__init__(loop)
+        prepare_memory()
         self._keep = keep
         self._status = ""  # once it is over: how it ended
         self._description = ""
@@ -85,7 +86,7 @@ class Tunnel(Handover):
         self._input.on_break = lambda: self._end(RESET, _BY_THE_JOB)
         if self._client is not None:
             self._input.join(self._client)
-        self._read(out, Kind.STDOUT)
+        self._read(out, Kind.STDOUT, piece=CHUNK)
 
     def _too_late(self) -> None:
         if not self._open and not self._status:
