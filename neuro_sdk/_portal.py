@@ -11,11 +11,12 @@ import atexit
 import contextvars
 import os
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future, wait
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, Self, TypeVar, cast
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -24,11 +25,19 @@ _GOODBYE: Final = 5.0  # seconds that what still runs has to end when the interp
 _END: Final = object()
 
 
+class Closing(Protocol):
+    """What has something to close."""
+
+    async def close(self) -> None:
+        """Let go of connections; twice does no harm."""
+
+
 class Portal:
     """Runs coroutines in its loop for threads that wait for them."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
+        self._kept: weakref.WeakSet[Closing] = weakref.WeakSet()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="neuro_sdk.portal", daemon=True)
         self._thread.start()
@@ -95,12 +104,16 @@ class Portal:
         """Like :meth:`enter`, with ``wrap`` of the portal and the value in the place of the value."""
         return _Held(self, manager, wrap)
 
+    def keep(self, thing: Closing) -> None:
+        """Close this with the portal, unless nobody has it any more; closing it twice must do no harm."""
+        self._kept.add(thing)
+
     def close(self) -> None:
         """Cancel what runs, let it end for some seconds, and stop the loop. Twice is fine; of no use in a fork."""
         if self._pid != os.getpid() or self._loop.is_closed() or not self._thread.is_alive():
             return
         asyncio.run_coroutine_threadsafe(self._end(), self._loop)
-        self._thread.join(_GOODBYE + 1)
+        self._thread.join(2 * _GOODBYE)
         if not self._thread.is_alive():
             self._loop.close()
 
@@ -111,6 +124,9 @@ class Portal:
         if others:
             await asyncio.wait(others, timeout=_GOODBYE)
         await self._loop.shutdown_asyncgens()
+        for thing in list(self._kept):
+            with suppress(Exception):  # nobody is left who could do anything about it
+                await asyncio.wait_for(thing.close(), _GOODBYE)
         self._loop.stop()
 
     def _check(self) -> None:

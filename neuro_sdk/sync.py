@@ -62,7 +62,9 @@ def get(
     """
     door = portal()
     maker = Factory(path, trace_configs) if factory is None else factory
-    return Client(door, door.call(maker.get(timeout=timeout)))
+    client = door.call(maker.get(timeout=timeout))
+    door.keep(client)  # a program that forgets to close it ends in order all the same
+    return Client(door, client)
 
 
 def login(

@@ -8,6 +8,8 @@ import io
 import os
 import re
 import signal
+import subprocess
+import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +111,52 @@ def test_closing_twice_is_fine_and_what_was_loaded_stays(neuro_platform: Platfor
 
     assert client.username == neuro_platform.username
     assert client.config.token() == neuro_platform.token
+
+
+FORGETFUL = """
+from neuro_sdk import sync
+client = sync.get()
+jobs = client.jobs.list()
+print(next(jobs).name)
+"""
+
+
+def test_a_program_that_closes_nothing_ends_in_order(neuro_client: sync.Client) -> None:
+    start(neuro_client, name="train")
+    start(neuro_client, name="other")
+
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", FORGETFUL], capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "train\n", "")
+
+
+INTERRUPTED = """
+from neuro_sdk import sync
+with sync.get() as client:
+    try:
+        for chunk in client.jobs.monitor("train"):
+            print(chunk.decode(), flush=True)
+    finally:
+        client.jobs.kill("train")
+"""
+
+
+def test_ctrl_c_ends_a_script_which_can_tidy_up(neuro_platform: PlatformThread, neuro_client: sync.Client) -> None:
+    neuro_platform.will(Outcome(output="begun", seconds=None))
+    job = start(neuro_client, name="train")
+
+    script = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert script.stdout is not None
+    assert script.stdout.readline() == "begun\n"
+    script.send_signal(signal.SIGINT)
+    _, said = script.communicate(timeout=60)
+
+    assert script.returncode == -signal.SIGINT
+    assert said.splitlines()[-1] == "KeyboardInterrupt"
+    neuro_platform.settle()
+    assert neuro_client.jobs.status(job.id).status is JobStatus.CANCELLED
 
 
 # Logging in and out
