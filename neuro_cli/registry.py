@@ -103,6 +103,7 @@ TOPICS: Final[Mapping[str, str]] = {
     "aliases": "Commands of your own: short forms of ours, and programs.",
     "exit-codes": "What a command's exit code says.",
     "output": "Tables, JSON, YAML; what goes to which stream.",
+    "secrets": "What jobs can be given that others are not to see.",
     "sharing": "How to share jobs with other users, and with roles.",
     "ps-format": "How to choose the columns of job lists.",
     "top-format": "How to choose the columns of neuro top, and their order.",
