@@ -28,13 +28,14 @@ _LEAVE: Final = b"\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 _BEGIN: Final = "\x1b[?2026h"  # terminals that know it show nothing until the end
 _END: Final = "\x1b[?2026l"
 _GAP: Final = 0.05  # seconds between two pictures, at least
+_SHARE: Final = 5  # of the time, at most, goes into drawing: a picture may be large
 _SAID: Final = 10.0  # seconds that a message stays
 _KEYS: Final = {"\x1b[A": "up", "\x1b[B": "down", "\x1bOA": "up", "\x1bOB": "down", "\x1b[5~": "page up",
                 "\x1b[6~": "page down", "k": "up", "j": "down", "\x1b": "escape"}  # fmt: skip
 
 
 class Live:
-    """Shows ``picture(width)``; call :meth:`refresh` when it has become another.
+    """Shows ``picture(width)``; call :meth:`refresh` when there is one, and when it has become another.
 
     Keys that mean nothing here go to ``press``; q leaves. What is said meanwhile appears in the picture.
     """
@@ -53,7 +54,8 @@ class Live:
         self._drawn: list[str] | None = None  # what is on the screen; None: nobody knows
         self._size = (0, 0)
         self._first = 0
-        self._has_terminal = False
+        self._begun = self._has_terminal = False
+        self._taken = contextlib.ExitStack()
         self._message = ""
         self._said_at = 0.0
 
@@ -74,12 +76,17 @@ class Live:
         self.refresh()
 
     async def _draw_always(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self._stale.wait()
+        self._begun = True
+        self._take_terminal()
         while True:
+            await self._stale.wait()
             self._stale.clear()
+            began = loop.time()
             if self._has_terminal:
                 await self._draw()
-            await asyncio.sleep(_GAP)
-            await self._stale.wait()
+            await asyncio.sleep(max(_GAP, _SHARE * (loop.time() - began)))
 
     async def _draw(self) -> None:
         width, height = self._terminal.size
@@ -137,40 +144,42 @@ class Live:
             number: lambda number=number: self._leave(click.exceptions.Exit(128 + number))  # type: ignore[misc]
             for number in (signal.SIGTERM, signal.SIGHUP)
         }
-        handlers[signal.SIGWINCH] = self.refresh
+        handlers[signal.SIGWINCH] = self._resized
         with contextlib.ExitStack() as stack:
             stack.callback(self._leave_behind)
-            taken = stack.enter_context(contextlib.ExitStack())
-
-            def take() -> None:
-                taken.close()
-                if in_background():
-                    return
-                if os.isatty(0):
-                    taken.enter_context(Terminal(0).keys(interrupts=True))
-                taken.callback(self._give_back)
-                self._write(_ENTER)
-                self._has_terminal, self._drawn = True, None
-                self.refresh()
+            stack.callback(self._taken.close)
 
             def stop() -> None:  # Ctrl-Z
-                taken.close()
+                self._taken.close()
                 os.kill(os.getpid(), signal.SIGSTOP)
 
             handlers[signal.SIGTSTP] = stop
-            handlers[signal.SIGCONT] = take
+            handlers[signal.SIGCONT] = self._take_terminal
             for number, handler in handlers.items():
                 loop.add_signal_handler(number, handler)
                 stack.callback(loop.remove_signal_handler, number)
-            if sys.stderr is not None and sys.stderr.isatty():
-                self._root.listener = self.say
-                stack.callback(setattr, self._root, "listener", None)
             stack.callback(lambda: self._left.done() and not self._left.cancelled() and self._left.exception())
-            take()
             yield
 
+    def _take_terminal(self) -> None:
+        self._taken.close()
+        if in_background() or not self._begun:
+            return
+        if os.isatty(0):
+            self._taken.enter_context(Terminal(0).keys(interrupts=True))
+        self._taken.callback(self._give_back)
+        if sys.stderr is not None and sys.stderr.isatty():
+            self._root.listener = self.say
+        self._write(_ENTER)
+        self._has_terminal, self._drawn = True, None
+        self.refresh()
+
+    def _resized(self) -> None:
+        if self._begun:
+            self.refresh()
+
     def _give_back(self) -> None:
-        self._has_terminal = False
+        self._has_terminal, self._root.listener = False, None
         self._write(_LEAVE)
 
     def _leave_behind(self) -> None:

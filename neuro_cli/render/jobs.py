@@ -27,19 +27,18 @@ def job_columns(specs: Sequence[Spec], style: Style) -> list[Column]:
 
 
 def list_page(
-    jobs: Sequence[JobDescription] | None, columns: Sequence[Column], style: Style, *, width: int, where: str
+    jobs: Sequence[JobDescription], columns: Sequence[Column], style: Style, *, width: int, where: str
 ) -> Picture:
-    """The list as a page that is drawn again and again; None is one that has not come yet."""
+    """The list as a page that is drawn again and again."""
     from neuro_sdk import JobStatus
 
-    bottom = style.dim("q quits")
-    if jobs is None:
-        return Picture([f"Jobs on {where} ..."], [], bottom)
     head, rows = blocks(columns, jobs, width=width, color=style.color)
     counts = Counter(job.status for job in jobs)
     states = ", ".join(f"{counts[status]} {style.status(status)}" for status in JobStatus if counts[status])
     title = style.bold(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} on {where}")
-    return Picture([f"{title}: {states}" if states else title, "", *([head] if jobs else [])], rows, bottom)
+    return Picture(
+        [f"{title}: {states}" if states else title, "", *([head] if jobs else [])], rows, style.dim("q quits")
+    )
 
 
 def change_columns(columns: Sequence[Column], style: Style, *, times: bool) -> list[Column]:

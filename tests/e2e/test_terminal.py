@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,3 +196,51 @@ def test_ctrl_c_opens_a_menu_when_there_is_no_terminal_in_the_job(terminal: Tmux
     terminal.wait_for_shell()
     assert_sane(terminal)
     assert own.json("status", "batch", "--json")["status"] == "running"
+
+
+BURN = "import os; os.fork(); os.fork() or os.setsid()\nwhile True: pass"
+
+
+def test_top_of_a_process_tree(terminal: Tmux, own: Place) -> None:
+    own.ok("run", "--detach", "-n", "burn", "host", "--", sys.executable, "-c", BURN)
+    terminal.resize(120, 24)
+    terminal.type("neuro top")
+    terminal.wait("2 jobs on local")
+    terminal.wait("burn")
+    until(lambda: "█" in terminal.screen(), "a graph")
+    until(lambda: float(re.findall(r"jobs on local, ([\d.]+) CPU", terminal.screen())[0]) > 0.5, "CPU time")
+    assert terminal.screen().index("burn") < terminal.screen().index("train")  # the busy one first
+
+    terminal.resize(60, 12)
+    until(lambda: "█" not in terminal.screen(), "less room")
+    terminal.press("C-z")
+    terminal.wait("[1]+  Stopped")
+    terminal.resize(90, 24)
+    terminal.type("fg")
+    terminal.wait("q quits")
+    own.ok("kill", "burn")
+    terminal.wait("1 job on local")
+
+    terminal.press("C-c")
+    terminal.wait_for_shell()
+    assert "train" in terminal.screen()  # what was seen last is still there
+    terminal.type("echo exited $?")
+    terminal.wait("exited 130")
+    assert_sane(terminal)
+
+
+def test_a_watched_list_outlives_a_restarted_server(terminal: Tmux, own: Place) -> None:
+    terminal.type("neuro ps --watch 0.2")
+    terminal.wait("1 job on local: 1 running")
+    server = own.json("platform", "status", "--json")["pid"]
+
+    os.kill(server, signal.SIGKILL)
+    terminal.wait("Nothing answers at")
+    own.ok("platform", "up")
+    terminal.wait("connected again")
+    own.ok("run", "--detach", "-n", "late", "host", "--", "sleep", "600")
+    terminal.wait("2 jobs on local: 2 running")
+
+    terminal.press("q")
+    terminal.wait_for_shell()
+    assert_sane(terminal)

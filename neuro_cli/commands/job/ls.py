@@ -105,7 +105,7 @@ async def _show_live(root: Root, jobs: Jobs, columns: Sequence[Column], pause: f
     from neuro_cli.render.jobs import list_page
     from neuro_cli.watching import again_and_again
 
-    shown: list[JobDescription] | None = None
+    shown: list[JobDescription] = []
     style = root.style()
     live = Live(root, lambda width: list_page(shown, columns, style, width=width, where=where))
 

@@ -168,7 +168,7 @@ async def _show_live(follow: _Following, specs: Sequence[Spec], orders: Sequence
 
     live = Live(follow.root, picture, press)
     uses = follow.uses(lambda _: live.refresh())
-    await live.run(follow.run(uses))
+    await live.run(follow.run(uses, lambda _: live.refresh()))
 
 
 async def _show_lines(follow: _Following, specs: Sequence[Spec], style: Style, *, times: bool) -> None:

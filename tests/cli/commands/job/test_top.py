@@ -376,6 +376,17 @@ async def test_a_platform_that_goes_away_is_said_on_the_page(
     assert await screen.ended() == 0
 
 
+async def test_nothing_is_drawn_before_the_platform_answers(platform: Platform, neuro: Neuro, screen: Screen) -> None:
+    gone = {"NEURO_TOKEN": platform.token, "NEURO_URL": "http://127.0.0.1:9/api/v1", "NEUROMATION_CONFIG": "none"}
+    neuro.env.update(gone)
+
+    await screen.run("top")
+
+    await screen.wait_for(b"127.0.0.1:9")
+    assert await screen.ended() == 74
+    assert ENTER not in screen.seen
+
+
 async def test_output_elsewhere_is_lines(screen: Screen, jobs: list[str], tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
         await screen.run("top", "busy", "--timeout", "2", stdout=out)
