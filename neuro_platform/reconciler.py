@@ -18,6 +18,7 @@ import dataclasses
 import errno
 import json
 import logging
+import math
 import os
 import shutil
 from collections import Counter
@@ -340,6 +341,8 @@ class _Lane:
             if waiting and not whole:
                 return  # those behind cannot start; time-outs and sentences of so many can wait for the next round
             if room is None or job_id in self._steps or self._rests(job_id):
+                continue
+            if not whole and record.phase is Phase.WAITING and seated[record.job.owner] >= (seats or math.inf):
                 continue
             with self._judging(job_id):
                 if self._is_out_of_patience(record, now):

@@ -16,7 +16,7 @@ from neuro_sdk.wire.reasons import Shortage
 
 PROMOTION: Final = timedelta(hours=12)  # who has waited so long goes as if of the next higher priority
 
-_RANKS: Final = {JobPriority.LOW: 0, JobPriority.NORMAL: 1, JobPriority.HIGH: 2}
+_HIGHEST: Final = 2  # rank of a high priority; 0 is that of a low one
 _UNITS: Final = {"cpu": ("CPU", "CPUs"), "memory_mb": ("MB of memory",) * 2, "gpu": ("GPU", "GPUs")}
 _NEAR: Final = 20  # places in the queue of which more is said
 
@@ -155,8 +155,11 @@ def why_waiting(room: Room, resources: Resources, ahead: int) -> str:
 
 
 def _rank(job: JobDescription, now: datetime) -> int:
-    promotions = max(0, (now - pending_since(job)) // PROMOTION)
-    return min(_RANKS[JobPriority.HIGH], _RANKS[job.priority] + promotions)
+    rank = 1 if job.priority is JobPriority.NORMAL else 0 if job.priority is JobPriority.LOW else _HIGHEST
+    made = job.summary.created_at
+    if rank == _HIGHEST or made is None or now - made < PROMOTION:  # of thousands in a queue most are none to look into
+        return rank
+    return min(_HIGHEST, rank + max(0, (now - pending_since(job)) // PROMOTION))
 
 
 def _about(ahead: int) -> str:

@@ -225,7 +225,7 @@ class TestQueue:
         last = await look(platform, jobs[-1])
 
         assert last.history.description == (
-            "Waiting for 1 CPUs (0 of 1 free) and 900 MB of memory (100 of 1000 free) and 1 GPUs (0 of 1 free);"
+            "Waiting for 1 CPU (0 of 1 free) and 900 MB of memory (100 of 1000 free) and 1 GPU (0 of 1 free);"
             " 2 jobs are ahead"
         )
         assert steps(last) == [("pending", "Creating"), ("pending", "Scheduling")]

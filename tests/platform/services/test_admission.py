@@ -39,7 +39,7 @@ def waiting(name: str, priority: str = "normal", *, hours: float = 0) -> Record:
             scheduler_enabled=False,
             pass_config=False,
             uri=URL(),
-            summary=JobStatusHistory(JobStatus.PENDING),
+            summary=JobStatusHistory(JobStatus.PENDING, created_at=since),
             statuses=[
                 JobStatusItem(JobStatus.PENDING, since, "Creating"),
                 JobStatusItem(JobStatus.PENDING, since + timedelta(seconds=1), "Scheduling"),
