@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from neuro_sdk.errors import ClientError as ClientError
     from neuro_sdk.errors import ConfigError as ConfigError
     from neuro_sdk.errors import Conflict as Conflict
+    from neuro_sdk.errors import DockerError as DockerError
     from neuro_sdk.errors import IllegalArgumentError as IllegalArgumentError
     from neuro_sdk.errors import NDJSONError as NDJSONError
     from neuro_sdk.errors import NeuroError as NeuroError
@@ -49,6 +50,13 @@ if TYPE_CHECKING:
     from neuro_sdk.factory import login_with_token as login_with_token
     from neuro_sdk.factory import logout as logout
     from neuro_sdk.forward import PortForward as PortForward
+    from neuro_sdk.image_progress import AbstractDockerImageProgress as AbstractDockerImageProgress
+    from neuro_sdk.image_progress import ImageCommitFinished as ImageCommitFinished
+    from neuro_sdk.image_progress import ImageCommitStarted as ImageCommitStarted
+    from neuro_sdk.image_progress import ImageProgressPull as ImageProgressPull
+    from neuro_sdk.image_progress import ImageProgressPush as ImageProgressPush
+    from neuro_sdk.image_progress import ImageProgressSave as ImageProgressSave
+    from neuro_sdk.image_progress import ImageProgressStep as ImageProgressStep
     from neuro_sdk.jobs import Jobs as Jobs
     from neuro_sdk.parser import EnvParseResult as EnvParseResult
     from neuro_sdk.parser import Parser as Parser
@@ -115,6 +123,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ClientError",
         "ConfigError",
         "Conflict",
+        "DockerError",
         "IllegalArgumentError",
         "NDJSONError",
         "NeuroError",
@@ -140,6 +149,15 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "logout",
     ),
     "forward": ("PortForward",),
+    "image_progress": (
+        "AbstractDockerImageProgress",
+        "ImageCommitFinished",
+        "ImageCommitStarted",
+        "ImageProgressPull",
+        "ImageProgressPush",
+        "ImageProgressSave",
+        "ImageProgressStep",
+    ),
     "jobs": ("Jobs",),
     "parser": ("EnvParseResult", "Parser", "VolumeParseResult"),
     "plugins": ("ConfigBuilder", "ConfigScope", "PluginManager"),

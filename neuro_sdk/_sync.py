@@ -19,6 +19,7 @@ from neuro_sdk._streams import StdStream as AsyncStdStream
 from neuro_sdk.client import Client as AsyncClient
 from neuro_sdk.config import Config as AsyncConfig
 from neuro_sdk.forward import PortForward
+from neuro_sdk.image_progress import AbstractDockerImageProgress
 from neuro_sdk.jobs import DryRun as AsyncDryRun
 from neuro_sdk.jobs import Jobs as AsyncJobs
 from neuro_sdk.parser import Parser
@@ -494,6 +495,14 @@ class Jobs:
     def bump_life_span(self, id: str, additional_life_span: float) -> None:
         """Let the job run for so many seconds more, sent as whole minutes."""
         self._portal.call(self._inner.bump_life_span(id, additional_life_span))
+
+    def save(self, id: str, image: RemoteImage, *, progress: AbstractDockerImageProgress | None = None) -> None:
+        """Make an image of a running job's container, in the platform's own registry (API v1, chapter 6.9).
+
+        Raises :class:`~neuro_sdk.errors.DockerError` when that fails or the platform breaks off, NotSupportedError
+        where jobs have no containers.
+        """
+        self._portal.call(self._inner.save(id, image, progress=progress))
 
     def send_signal(self, id: str, signal: str | int) -> None:
         """Send a signal to the job's program, by number or by name such as ``SIGKILL``."""

@@ -6,6 +6,7 @@
     │   ├── AuthError                      a login or a token could not be had
     │   │   ├── AuthenticationError        401: no credential, or one that is not honoured
     │   │   └── AuthorizationError         403: known, but not allowed
+    │   ├── DockerError                    an image could not be made or moved
     │   ├── StreamLost                     a stream broke and could not be resumed
     │   └── NotAPlatform (RuntimeError)    something else answered at that address
     ├── IllegalArgumentError (ValueError)  400 and the like: a value was refused
@@ -136,6 +137,17 @@ class NDJSONError(NeuroError, ValueError):
     """The platform reported an error after it had begun to stream a listing."""
 
     code = "ndjson"
+
+
+class DockerError(ClientError):
+    """What keeps images refused, or spoke another language; ``status`` is 900 when it said so itself."""
+
+    code = "docker"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status  # type: ignore[misc]  # as aiodocker's error of this name has it
+        self.message = message
 
 
 class PlatformError(NeuroError):

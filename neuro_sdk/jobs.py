@@ -17,12 +17,15 @@ from neuro_sdk._core import Core, lines
 from neuro_sdk._listing import Listing
 from neuro_sdk._orders import Orders, minutes
 from neuro_sdk._private import NoPublicConstructor
+from neuro_sdk._saving import Silent, follow
 from neuro_sdk._streams import BROKEN, SILENCE, Patience
 from neuro_sdk.attach import Streams, segment
 from neuro_sdk.config import Config
-from neuro_sdk.errors import IllegalArgumentError, NDJSONError, NotSupportedError, ResourceNotFound
+from neuro_sdk.errors import IllegalArgumentError, NDJSONError, NotSupportedError, ResourceNotFound, StreamLost
+from neuro_sdk.image_progress import AbstractDockerImageProgress
 from neuro_sdk.parser import Parser
 from neuro_sdk.wire.codec import ImageReader, Model, decode, load
+from neuro_sdk.wire.images import RemoteImage
 from neuro_sdk.wire.jobs import (
     BROWSE_FEATURE,
     WAIT_FEATURE,
@@ -34,6 +37,7 @@ from neuro_sdk.wire.jobs import (
 )
 from neuro_sdk.wire.names import is_job_id, is_utf8
 from neuro_sdk.wire.reasons import DRY_RUN_FEATURE, WHY_FEATURE, JobPlan, JobReason
+from neuro_sdk.wire.streams import SavedContainer, SaveOrder
 
 _WAIT: Final = 60  # seconds of one question
 _POLL: Final = 1.0  # seconds between two, where the platform answers at once
@@ -163,6 +167,30 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
             self._job(id) / "max_run_time_minutes",
             json={"additional_max_run_time_minutes": minutes(additional_life_span)},
         )
+
+    async def save(
+        self,
+        id: str,  # noqa: A002
+        image: RemoteImage,
+        *,
+        progress: AbstractDockerImageProgress | None = None,
+    ) -> None:
+        """Make an image of a running job's container, in the platform's own registry (API v1, chapter 6.9).
+
+        Raises :class:`~neuro_sdk.errors.DockerError` when that fails or the platform breaks off, NotSupportedError
+        where jobs have no containers.
+        """
+        if image.owner is None:
+            raise IllegalArgumentError(f"Image {str(image)!r} must be in the neuro registry")
+        url = self._config.monitoring_url / segment(id) / "save"
+        order = SaveOrder(SavedContainer(image.as_docker_url()))
+        headers = {"Accept": "application/x-ndjson", "Accept-Encoding": "identity"}
+        async with self._core.open("POST", url, json=order, headers=headers, timeout=self._core.patient) as response:
+            try:
+                images = self._parse.image_reader()
+                await follow(lines(response), id, image, images=images, progress=progress or Silent())
+            except BROKEN as exc:
+                raise StreamLost(f"How the saving of {id} went is not known: {exc}") from exc
 
     async def send_signal(self, id: str, signal: str | int) -> None:  # noqa: A002
         """Send a signal to the job's program, by number or by name such as ``SIGKILL``."""

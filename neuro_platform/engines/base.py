@@ -275,6 +275,18 @@ class Usage:
     gpu_memory_bytes: int | None = None  # on all of its GPUs
 
 
+@runtime_checkable
+class Saving(Protocol):
+    """An engine that can make an image of a running task: one with containers."""
+
+    def save(self, handle: Handle, image: str) -> AsyncIterator[Mapping[str, Any]]:
+        """Commit the task's container as ``image`` (a Docker reference) and push it to its registry.
+
+        Yields what API v1, chapter 6.9 says: ``CommitStarted`` with ``details``, ``CommitFinished``, then the messages
+        of the push. Raises our errors, also in the middle.
+        """
+
+
 class Channel(Protocol):
     """Frames to and from a program."""
 

@@ -16,14 +16,15 @@ from typing import Final, cast
 
 from aiohttp import HttpVersion11, web
 
-from neuro_platform.engines.base import Channel, Command, Forwarding, Handle, Interactive
+from neuro_platform.engines.base import Channel, Command, Forwarding, Handle, Interactive, Saving
 from neuro_platform.services.excerpts import Excerpt
 from neuro_platform.services.jobs import Placed
 from neuro_platform.services.streams import Follower, Stretch
-from neuro_platform.web.errors import refusal
+from neuro_platform.web.config import base_url
+from neuro_platform.web.errors import incident, refusal
 from neuro_platform.web.generations import generation_of, without_dashes
 from neuro_platform.web.http import API, answer, flag, number, read, socket_route, time, user_of
-from neuro_platform.web.keys import jobs_key, streams_key, unread_key
+from neuro_platform.web.keys import clusters_key, jobs_key, streams_key, unread_key
 from neuro_platform.web.relay import (
     OUTPUT,
     BarePeer,
@@ -47,10 +48,11 @@ from neuro_sdk.errors import (
     ResourceNotFound,
     ServerNotAvailable,
 )
-from neuro_sdk.wire.codec import decode, replace
+from neuro_sdk.wire.codec import decode, encode, replace
 from neuro_sdk.wire.frames import CONTENT_TYPE, HEADER, JOB_HEADER, Frame, Kind, pack
+from neuro_sdk.wire.images import RemoteImage, registries_of
 from neuro_sdk.wire.jobs import ExecInspect, JobRestartPolicy
-from neuro_sdk.wire.streams import ExecCreated, ExecOrder, Exit, Size
+from neuro_sdk.wire.streams import ExecCreated, ExecOrder, Exit, SaveOrder, Size
 from neuro_sdk.wire.users import Action
 
 routes = web.RouteTableDef()
@@ -254,6 +256,36 @@ async def kill(request: web.Request) -> web.Response:
     _, engine, handle = await running(request)
     await engine.signal(handle, which)
     return web.Response(status=204)
+
+
+@routes.post(JOB + "/save")
+async def save(request: web.Request) -> web.StreamResponse:
+    """Make an image of the job's container, line by line as it goes (6.9)."""
+    image = (await read(request, SaveOrder)).container.image
+    placed, handle = await _with_handle(request)
+    cluster = placed.job.cluster_name
+    if not isinstance(placed.engine, Saving):
+        raise NotSupportedError(
+            f"The cluster {cluster!r} runs programs without containers: there is nothing to save as an image"
+        )
+    registries = registries_of(request.app[clusters_key].describe(base_url(request)))
+    if RemoteImage.from_docker(image, registries).owner is None:
+        raise IllegalArgumentError(
+            f"The image must be in the platform's registry, as in {next(iter(registries))}/USER/NAME, not {image!r}"
+        )
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson; charset=utf-8"})
+    await response.prepare(request)
+    try:
+        async for line in placed.engine.save(handle, image):
+            await response.write(encode(line) + b"\r\n")
+    except ConnectionError:
+        raise
+    except NeuroError as exc:
+        await response.write(encode({"error": str(exc)}) + b"\r\n")
+    except Exception:  # noqa: BLE001  (the header has gone out: this line is the only way left to say it)
+        await response.write(encode({"error": incident(request)}) + b"\r\n")
+    await response.write_eof()
+    return response
 
 
 @routes.get(API + "/monitoring/capacity")

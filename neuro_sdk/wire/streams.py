@@ -35,6 +35,18 @@ class Exit(Model, frozen=True, omit_defaults=False):
     description: str = ""
 
 
+class SavedContainer(Model, frozen=True):
+    """What is to become of a container."""
+
+    image: str  # a Docker reference
+
+
+class SaveOrder(Model, frozen=True):
+    """The body of ``POST …/save``."""
+
+    container: SavedContainer
+
+
 class Size(Model, frozen=True):
     """The payload of a ``RESIZE`` frame, in characters."""
 
