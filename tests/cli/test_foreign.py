@@ -134,3 +134,44 @@ async def test_another_cluster_for_one_command(foreign: Foreign, neuro: Neuro) -
     await neuro.ok("ps", "--cluster", "another")
 
     assert [seen.query["cluster_name"] for seen in foreign.asked("GET", "/api/v1/jobs")] == [["another"]] * 2
+
+
+def shares(foreign: Foreign, status: int) -> str:
+    """Let the platform know everybody, and answer so to who shares; where that is."""
+    path = "/api/v1/users/otto/permissions"
+    foreign.answers[f"GET {path}"] = lambda _: web.json_response([])
+    foreign.answers[f"POST {path}"] = lambda _: web.json_response([], status=status)
+    return path
+
+
+async def test_a_job_is_shared_as_documented(foreign: Foreign, neuro: Neuro) -> None:
+    path = shares(foreign, 201)
+    lives(foreign, 0)
+
+    done = await neuro("run", "--detach", "--share", "otto", "ubuntu", "--", "true")
+
+    assert (done.code, done.text) == (0, JOB_ID + "\n")
+    (asked,) = foreign.asked("POST", path)
+    assert asked.json == [{"uri": f"job://default/user/{JOB_ID}", "action": "write"}]
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+async def test_a_job_that_could_not_be_shared_runs_on_and_is_told(foreign: Foreign, neuro: Neuro, status: int) -> None:
+    shares(foreign, status)
+    lives(foreign, 0)
+
+    done = await neuro("-q", "run", "--detach", "--share", "otto", "ubuntu", "--", "true")
+
+    assert (done.code, done.text) == (1, JOB_ID + "\n")
+    assert f"{JOB_ID} was started, but not shared with otto" in done.sentence
+    assert f"neuro share job:{JOB_ID} otto write tries again" in done.sentence
+
+
+async def test_a_job_that_could_not_be_shared_ends_as_its_program_does(foreign: Foreign, neuro: Neuro) -> None:
+    shares(foreign, 500)
+    lives(foreign, 3)
+
+    done = await neuro("run", "--share", "otto", "ubuntu", "--", "true", stdin=asyncio.subprocess.DEVNULL)
+
+    assert (done.code, done.out) == (3, b"out\xff\n")
+    assert "not shared with otto" in done.sentence

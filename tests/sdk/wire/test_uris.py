@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from neuro_sdk.errors import IllegalArgumentError
-from neuro_sdk.wire.uris import local_uri, normalize_uri, path_of, uri_from_cli
+from neuro_sdk.wire.uris import Resource, local_uri, normalize_uri, path_of, uri_from_cli
 
 
 def normalize(uri: URL | str) -> str:
@@ -141,3 +141,57 @@ def test_a_path_comes_back(name: str) -> None:
     path = Path("/", name)
 
     assert path_of(local_uri(path)) == Path("/" if name == ".." else path)
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("job://local/alice/train", "job://local/alice/train"),
+        ("JOB://local/alice/train/", "job://local/alice/train"),
+        ("job://local/alice/tr%61in", "job://local/alice/train"),
+        ("job://local", "job://local"),
+        ("job://local/", "job://local"),
+        ("role://alice/team/inner", "role://alice/team/inner"),
+        ("storage://local/alice/a%20b%23c", "storage://local/alice/a%20b%23c"),
+        ("storage://local/alice/a%2523", "storage://local/alice/a%2523"),
+        ("storage://local/alice/é", "storage://local/alice/%C3%A9"),
+    ],
+)
+def test_a_resource_has_one_spelling(given: str, stored: str) -> None:
+    assert str(Resource.parse(given)) == stored
+    assert Resource.parse(stored) == Resource.parse(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "job", "job:", "job:/local", "job:///alice", "job://", "job://LOCAL/x", "job://a_b/x", "job://-a/x",
+     "job://l/a//b", "job://l/a/../b", "job://l/./b", "job://l/%2e%2e/b", "job://l/a%2Fb", "job://l/a%00",
+     "job://l/a%0a", "job://l/a?b", "job://l/a#b", "job://u@l/a", "job://l:80/a", "job://l/\udc80"],
+)  # fmt: skip
+def test_what_is_no_resource(given: str) -> None:
+    with pytest.raises(IllegalArgumentError):
+        Resource.parse(given)
+
+
+def test_a_resource_lies_in_what_its_path_begins_with() -> None:
+    job = Resource.parse("job://local/alice/train")
+
+    assert job.covering == ["job://local", "job://local/alice", "job://local/alice/train"]
+    assert all(Resource.parse(uri).covers(job) for uri in job.covering)
+    for other in ("job://local/alic", "job://local/alice/trai", "job://other/alice", "role://local/alice", f"{job}/x"):
+        assert not Resource.parse(other).covers(job)
+
+
+@pytest.mark.parametrize(
+    ("uri", "owner"),
+    [("job://local/alice/x", "alice"), ("job://local", None), ("role://alice", "alice"), ("blob://local/bucket", None)],
+)
+def test_whose_a_resource_is(uri: str, owner: str | None) -> None:
+    assert Resource.parse(uri).owner == owner
+
+
+@given(st.lists(st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="/"), min_size=1)))
+def test_a_resource_reads_back_whatever_its_names(names: list[str]) -> None:
+    resource = Resource("storage", "local", tuple(name for name in names if name not in (".", "..")))
+
+    assert Resource.parse(str(resource)) == resource
