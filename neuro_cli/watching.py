@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -64,7 +65,7 @@ class Uses:
     """
 
     def __init__(self, client: Client, changed: Callable[[Use | None], None], *, keep: bool = False) -> None:
-        """``keep``: those that have ended stay, as they were."""
+        """``keep``: those that have ended stay, without numbers."""
         self._client = client
         self._changed = changed
         self._keep = keep
@@ -116,7 +117,8 @@ class Uses:
         from neuro_cli.render.top import Use
 
         before = self._before[job_id]
-        return Use(self._jobs[job_id], before[-1] if before else None, tuple(before))
+        now = before[-1] if before and job_id in self._tasks else None
+        return Use(self._jobs[job_id], now, tuple(before))
 
     async def _follow(self, job_id: str) -> None:
         from neuro_sdk import IllegalArgumentError, NotSupportedError, ResourceNotFound
@@ -124,13 +126,22 @@ class Uses:
         try:
             async for seen in self._client.jobs.top(job_id):
                 if not self._jobs[job_id].status.is_running:
-                    self._jobs[job_id] = await self._client.jobs.status(job_id)
+                    await self._describe(job_id)
                 self._before[job_id].append(seen)
                 self._changed(self._use(job_id))
         except NotSupportedError:
             raise
         except (ResourceNotFound, IllegalArgumentError):
-            return  # it ended before anything could be measured
+            pass  # it ended before anything could be measured
+        if self._keep:
+            await self._describe(job_id)
+
+    async def _describe(self, job_id: str) -> None:
+        """Have the job as it is now; when that cannot be had, an older description will do."""
+        from neuro_sdk import NeuroError
+
+        with contextlib.suppress(NeuroError, OSError, TimeoutError):
+            self._jobs[job_id] = await self._client.jobs.status(job_id)
 
     def _gone(self, job_id: str, task: asyncio.Task[None]) -> None:
         self._tasks.pop(job_id, None)

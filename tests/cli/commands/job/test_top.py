@@ -344,10 +344,13 @@ async def test_stopped_and_continued(screen: Screen, jobs: list[str]) -> None:
 
 
 async def test_it_ends_with_the_jobs_that_were_named(platform: Platform, screen: Screen, jobs: list[str]) -> None:
-    await screen.run("top", "busy", "large")
-    await screen.wait_for(b"2 jobs on local")
+    await screen.run("top", "busy", "large", "--format", "name status cpu")
+    await screen.wait_for(b"2 jobs on local, 3.00 CPU")
 
     platform.engine.finish(f"{jobs[0]}.1")
+    await screen.wait_for(b"2 jobs on local, 0.50 CPU")
+    screen.type(b"\x0c")
+    await screen.wait_for(b"succeeded")
     platform.engine.finish(f"{jobs[1]}.1", 1)
 
     await screen.wait_for(LEAVE)
