@@ -162,12 +162,13 @@ class TestWaiting:
             free: int
 
         platform.engine.will(fail_start=OSError(28, "No space left on device"))
+        job = await submit(platform, order())
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free=1000))
 
-        reason = await why(platform, await submit(platform, order()))
+        reason = await why(platform, job)
 
         assert reason.kind == "disk-full"
-        assert "No space left on device" in reason.details
+        assert "disk under the platform's data folder is full" in reason.details
 
     async def test_an_engine_with_a_queue_of_its_own(self, platform: Platform) -> None:
         platform.engine.set_capacity(None)
