@@ -38,6 +38,7 @@ class Portal:
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._kept: weakref.WeakSet[Closing] = weakref.WeakSet()
+        self._items: weakref.WeakSet[Items[Any]] = weakref.WeakSet()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="neuro_sdk.portal", daemon=True)
         self._thread.start()
@@ -92,7 +93,9 @@ class Portal:
 
     def iterate(self, items: AsyncIterator[T]) -> Items[T]:
         """Take from an asynchronous iterator, one by one, as they are asked for."""
-        return Items(self, items)
+        taken = Items(self, items)
+        self._items.add(taken)
+        return taken
 
     def enter(self, manager: AbstractAsyncContextManager[T]) -> AbstractContextManager[T]:
         """An asynchronous context manager for ``with``; it is entered and left in one task."""
@@ -123,10 +126,11 @@ class Portal:
             task.cancel()
         if others:
             await asyncio.wait(others, timeout=_GOODBYE)
-        await self._loop.shutdown_asyncgens()
+        # From the outside in: an iterator's own generators and connections are closed by it, and cannot be twice.
+        for end in [*[items.aclose for items in self._items], self._loop.shutdown_asyncgens]:
+            await _ended(end())
         for thing in list(self._kept):
-            with suppress(Exception):  # nobody is left who could do anything about it
-                await asyncio.wait_for(thing.close(), _GOODBYE)
+            await _ended(thing.close())
         self._loop.stop()
 
     def _check(self) -> None:
@@ -170,9 +174,13 @@ class Items(Iterator[T], Generic[T]):
 
     def close(self) -> None:
         """Ask for no more; twice is fine."""
+        self._portal.call(self.aclose())
+
+    async def aclose(self) -> None:
+        """:meth:`close` within the loop."""
         close = getattr(self._items, "aclose", None)
         if close is not None:
-            self._portal.call(close())
+            await close()
 
     async def _next(self) -> object:
         return await anext(self._items, _END)
@@ -247,6 +255,11 @@ def _forget() -> None:
     """In the child of a fork, where the thread does not exist."""
     global _portal, _lock
     _portal, _lock = None, threading.Lock()
+
+
+async def _ended(closing: Coroutine[Any, Any, None]) -> None:
+    with suppress(Exception):  # nobody is left who could do anything about it
+        await asyncio.wait_for(closing, _GOODBYE)
 
 
 def _same(_: Portal, value: Any) -> Any:  # Any: whatever the manager gives

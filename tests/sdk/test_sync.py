@@ -257,8 +257,7 @@ def test_what_the_page_shows_works(number: int, printed: str) -> None:
 @pytest.mark.usefixtures("_host")
 async def test_cells_of_a_notebook_work() -> None:
     """A notebook runs each cell as the body of a coroutine, in a loop that goes on."""
-    space: dict[str, Any] = {"neuro_sdk": neuro_sdk}
-    exec("import neuro_sdk.sync", space)
+    space: dict[str, Any] = {}
     exec(f"async def cell():\n{textwrap.indent(BLOCKS[2], '    ')}", space)
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
