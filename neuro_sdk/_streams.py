@@ -29,6 +29,7 @@ from neuro_sdk.wire.streams import Exit, Size
 SILENCE: Final = 30.0  # seconds without a sign of life (they come every 10), after which a connection is lost
 AHEAD: Final = 1024 * 1024  # bytes of output kept for a reader
 
+_FLOOD: Final = 4 * AHEAD  # the same where acknowledgements hold the other side back, which they can only on one line
 _FIRST_PIECE: Final = 16 * 1024  # of input on a new connection, then doubling: one that soon breaks carries some, too
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
@@ -234,6 +235,7 @@ class FramedStream(StdStream):
         message = self._messages.popleft()
         self._held -= len(message.data)
         self._read.set()
+        self._told.set()
         return message
 
     async def write_in(self, data: bytes) -> None:
@@ -361,7 +363,7 @@ class FramedStream(StdStream):
         self._messages.append(Message(2 if frame.kind == Kind.STDERR else 1, data))
         self._held += len(data)
         self._came.set()
-        while self._held > AHEAD:
+        while self._held > (_FLOOD if self._acks else AHEAD):
             self._read.clear()
             await self._read.wait()
 
@@ -374,8 +376,9 @@ class FramedStream(StdStream):
                 if self._size is not None and self._size is not size:
                     size = self._size
                     await socket.send_bytes(pack(Kind.RESIZE, 0, encode(size)))
-                if self._acks and self._position is not None and self._position != acked:
-                    acked = self._position
+                # only what the reader has taken: the other side sends no more than so much ahead, and we always listen
+                if self._acks and self._position is not None and (taken := self._position - self._held) != acked:
+                    acked = taken
                     await socket.send_bytes(pack(Kind.ACK, acked))
                 frame = self._input.next()
                 if self._leaving is not None and (frame is None or self._leaving.status == "reset"):

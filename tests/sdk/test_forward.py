@@ -380,7 +380,9 @@ async def test_the_end_of_the_job_ends_its_connections(here: Place) -> None:
 
 
 @pytest.mark.parametrize("framed", [True, False])
-async def test_a_slow_reader_slows_the_job(here: Place, framed: bool) -> None:
+async def test_a_slow_reader_slows_the_job(here: Place, framed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if framed:  # then the connection is heard, whoever reads
+        monkeypatch.setattr("neuro_platform.web.relay._HEARTBEAT", 0.2)
     client, other = await here.client(), await here.client()
     if not framed:
         other._core.features = frozenset()
@@ -401,6 +403,7 @@ async def test_a_slow_reader_slows_the_job(here: Place, framed: bool) -> None:
             while data := await reader.read(1 << 20):
                 got += len(data)
         assert got == size
+        assert here.said == []
         writer.close()
 
 

@@ -15,7 +15,8 @@ _READ = 64 * 1024
 _LEFT = 1024 * 1024  # what a pipe can hold, at most
 _RETRY = 0.25  # seconds between attempts to write to a full disk
 # EIO: a terminal that nobody has open any more; the others: a connection that was cut
-_ENDS = frozenset({errno.EIO, errno.ECONNRESET, errno.ETIMEDOUT, errno.ECONNABORTED, errno.EPIPE})
+_CUTS = (errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EPIPE, errno.ENOTCONN, errno.ENETDOWN)
+_ENDS = frozenset({errno.EIO, errno.EHOSTUNREACH, errno.ENETUNREACH, *_CUTS})
 _RECORD = struct.Struct(records.INDEX_RECORD)
 
 

@@ -84,9 +84,9 @@ class Tunnel(Handover):
         self._input = Input(self._loop, feed)
         self._input.on_end = self._input_ended
         self._input.on_break = lambda: self._end(RESET, _BY_THE_JOB)
+        self._read(out, Kind.STDOUT, piece=CHUNK)
         if self._client is not None:
             self._input.join(self._client)
-        self._read(out, Kind.STDOUT, piece=CHUNK)
 
     def _too_late(self) -> None:
         if not self._open and not self._status:
