@@ -90,6 +90,9 @@ class Publishing:
         self._permissions = permissions
         self._store = store
         self._clusters = clusters
+        self._found: dict[str, Site] = {}  # by label; a page asks for many things at once
+        self._changes = 0
+        store.subscribe(self._changed)
 
     async def open(self) -> None:
         """See to it that jobs that run tell their present addresses: the platform may have got another port."""
@@ -99,14 +102,20 @@ class Publishing:
 
     async def find(self, label: str) -> Site:
         """The job that is published under this label, whoever asks: by its id, or the newest of a name and owner."""
+        if (found := self._found.get(label)) is not None:
+            return found
         name, separator, owner = label.partition(_SEPARATOR)
+        changes = self._changes
         if separator:
             record = await self._store.get(owner, name)
         else:
             record = await self._store.by_id(label) if is_job_id(label) else None
         if record is None or record.job.container.http is None:
             raise ResourceNotFound("No job publishes a port at this address")
-        return Site(record.job, record.handle if record.phase is Phase.STARTED else None)
+        site = Site(record.job, record.handle if record.phase is Phase.STARTED else None)
+        if changes == self._changes:  # else this may be old already
+            self._found[label] = site
+        return site
 
     async def check(self, user: User, job: JobDescription) -> None:
         """Return if the user may use what the job publishes behind a login: to do so is to talk to it.
@@ -130,6 +139,11 @@ class Publishing:
             return await engine.reach(site.handle, http.port)
         except ResourceNotFound as exc:
             raise NotListening(f"{exc}. It may still be getting ready") from exc
+
+    def _changed(self, _: Record) -> None:
+        """Any job may be the newest of its name now, or have ended."""
+        self._changes += 1
+        self._found.clear()
 
     def _readdressed(self, record: Record) -> Record:
         try:

@@ -34,6 +34,7 @@ auth_key: Final[web.AppKey[Auth]] = web.AppKey("auth")
 # commands (job, id) whose output goes to a client of v1, which may not have read all of it
 unread_key: Final[web.AppKey[Counter[tuple[str, str]]]] = web.AppKey("unread")
 
+label_key: Final[web.RequestKey[str]] = web.RequestKey("label")  # in a request to what a job publishes: whose address
 user_key: Final[web.RequestKey[User]] = web.RequestKey(
     "user"
 )  # in a request: who makes it, put there by ``web/security.py``

@@ -13,7 +13,7 @@ from neuro_platform.auth.service import User
 from neuro_platform.services.publishing import NotListening, NotStarted
 from neuro_platform.web.errors import incident, refusal
 from neuro_platform.web.http import is_websocket
-from neuro_platform.web.keys import user_key
+from neuro_platform.web.keys import label_key, user_key
 from neuro_platform.web.page import Html, standalone
 from neuro_platform.web.proxy import Proxy, check, forward_headers
 from neuro_platform.web.security import bearer_token, host_name
@@ -69,6 +69,7 @@ class Published:
 
     async def answer(self, request: web.Request, label: str) -> web.StreamResponse:
         """Let the job answer, or say why it does not."""
+        request[label_key] = label
         try:
             return await self._answer(request, label)
         except NeuroError as exc:

@@ -15,7 +15,7 @@ from yarl import URL
 from neuro_platform.settings import LOOPBACK, Settings
 from neuro_platform.web.errors import refusal
 from neuro_platform.web.http import API, is_websocket
-from neuro_platform.web.keys import auth_key, settings_key, user_key
+from neuro_platform.web.keys import auth_key, label_key, settings_key, user_key
 from neuro_sdk.errors import AuthenticationError, AuthorizationError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -113,16 +113,16 @@ async def harden(request: web.Request, response: web.StreamResponse) -> None:
 
 
 class AccessLogger(AbstractAccessLogger):
-    """One line for a request, without its query: codes and tokens travel there."""
+    """One line for a request, without its query: codes and tokens travel there. What a job answers has its address."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        user = request.get(user_key)
+        user, label = request.get(user_key), request.get(label_key)
         self.logger.info(
             "%s %s %s %s %d %dB %.0fms",
             request.remote,
             user.name if user is not None else "-",
             request.method,
-            request.rel_url.raw_path,
+            request.rel_url.raw_path if label is None else f"{label}:{request.rel_url.raw_path}",
             response.status,
             response.body_length,
             time * 1000,

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from neuro_platform.app import open_platform
-from neuro_platform.engines import _machine, local
+from neuro_platform.engines import _machine, _ports, local
 from neuro_platform.engines._sockets import ask
 from neuro_platform.engines._watch import alive
 from neuro_platform.engines.base import Command, Handle, Report, State, Task
@@ -995,6 +995,31 @@ async def test_a_refusal_names_the_ports_that_there_are(rig: LocalRig) -> None:
 
     with pytest.raises(ResourceNotFound, match=f"Nothing of the job listens on port 1; it listens on {port}$"):
         await rig.engine.reach(handle, 1)
+
+
+@linux_only
+def test_the_kernel_tells_of_the_same_sockets_in_both_ways() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as first,
+        socket.create_server(("::", 0), family=socket.AF_INET6) as second,
+        socket.create_server(("::ffff:127.0.0.2", 0), family=socket.AF_INET6, dualstack_ipv6=True) as third,
+    ):
+        ours = {
+            ("127.0.0.1", first.getsockname()[1], f"socket:[{os.fstat(first.fileno()).st_ino}]"),
+            ("::", second.getsockname()[1], f"socket:[{os.fstat(second.fileno()).st_ino}]"),
+            ("127.0.0.2", third.getsockname()[1], f"socket:[{os.fstat(third.fileno()).st_ino}]"),
+        }
+
+        assert ours <= set(_ports.told_by_kernel())
+        assert ours <= set(_ports.listed_by_kernel())
+
+
+@linux_only
+async def test_where_the_kernel_tells_nothing_its_lists_do(rig: LocalRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle, port = await rig.listening(b"hello")
+    monkeypatch.setattr(_ports, "_SOCK_DIAG", 31)  # no such protocol
+
+    assert await rig.engine.reach(handle, port) == ("127.0.0.1", port)
 
 
 @linux_only

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -89,7 +90,7 @@ async def publish(
     """A running job whose port leads to a real site."""
     async with AsyncExitStack() as stack:
         site = make_site()
-        runner = web.AppRunner(site, shutdown_timeout=0.1, auto_decompress=False)
+        runner = web.AppRunner(site, shutdown_timeout=0.1, auto_decompress=False, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         listening = socket.create_server(("127.0.0.1", 0))
@@ -300,6 +301,38 @@ async def test_a_client_that_stops_in_its_body_is_no_whole_request(site: Publish
     writer.transport.abort()
 
     assert (await site.echo())["method"] == "GET"  # and the platform goes on
+
+
+async def test_a_platform_that_stops_waits_for_nobody(tmp_path: Path) -> None:
+    running = AsyncExitStack()
+    platform = await running.enter_async_context(running_platform(tmp_path / "platform"))
+    async with running, publish(platform) as site, site.ask("/events") as stream:
+        await stream.content.readuntil(b"\n\n")
+        socket = await _socket(site)
+        await socket.send_str("hello")
+        await socket.receive(timeout=30)
+        began = asyncio.get_running_loop().time()
+        await running.aclose()
+
+        assert asyncio.get_running_loop().time() - began < 2.5  # it gives requests 3 seconds to end by themselves
+        with pytest.raises(aiohttp.ClientError):
+            await stream.content.readuntil(b"\n\n")
+        assert (await socket.receive(timeout=30)).type in (WSMsgType.CLOSED, WSMsgType.ERROR)
+
+
+async def test_the_log_says_whose_address_was_asked_and_no_code(
+    private: Published, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    url = await way_in(private)
+    cookie, _ = await enter(private, url)
+    await private.echo("/echo?secret=1", host=url.authority, headers={"Cookie": cookie})
+    user = private.platform.user.name
+
+    assert f" {user} GET notebook--{user}:/echo 200 " in caplog.text
+    assert f" - GET notebook--{user}:/.neuro/enter 303 " in caplog.text
+    assert "secret" not in caplog.text
+    assert url.query["code"] not in caplog.text
 
 
 # WebSockets
