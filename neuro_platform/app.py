@@ -44,7 +44,7 @@ from neuro_platform.web import (
     users,
 )
 from neuro_platform.web.errors import errors
-from neuro_platform.web.guests import Guests, watch_guests
+from neuro_platform.web.guests import Guests, watch_guests, watching
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import (
     auth_key,
@@ -149,6 +149,7 @@ def make_app(platform: Platform) -> web.Application:
     app[usage_key] = platform.usage
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
+    app.cleanup_ctx.append(watching)
     for module in (config, auth, opening, users, jobs, monitoring, channels, telemetry, stats, passing):
         app.add_routes(module.routes)
     return app

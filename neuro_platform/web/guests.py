@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
 
 from aiohttp import web
 
 from neuro_platform.services.permissions import Permissions, Use, noted
 from neuro_platform.web.keys import guests_key
+
+log = logging.getLogger(__name__)
+
+_PAUSE: Final = 5.0  # seconds between two looks at what others may have changed, as `neuro platform user rm` does
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -35,6 +42,23 @@ class Guests:
                 if not await self._permissions.still_allow(use) and request.transport is not None:
                     request.transport.abort()
                     break
+
+    async def watch(self) -> None:
+        """Look again now and then: another process may take permissions away, too."""
+        while True:
+            await asyncio.sleep(_PAUSE)
+            try:
+                await self.look_again()
+            except Exception:  # a database that cannot answer now, say: the next look may succeed
+                log.exception("Cannot look whether those who are connected still may be")
+
+
+async def watching(app: web.Application) -> AsyncIterator[None]:
+    """For ``cleanup_ctx``."""
+    task = asyncio.create_task(app[guests_key].watch())
+    yield
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @web.middleware

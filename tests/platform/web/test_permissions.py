@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from neuro_platform.app import make_app
+from neuro_platform.web import guests
 from neuro_platform.web.http import API
 from neuro_sdk.wire.users import Action
 from tests.conftest import Platform
@@ -193,3 +194,19 @@ async def test_a_stream_ends_with_the_permission(
         # cut, or closed with a reason: 1000 would say that this was all
         assert (message.type, message.data) != (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.OK)
         assert not mine.closed
+
+
+async def test_the_streams_of_a_user_end_who_is_removed(
+    platform: Platform, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever process: the database says so."""
+    monkeypatch.setattr(guests, "_PAUSE", 0.05)
+    job = await running(platform)
+    await share(platform, f"job://local/{platform.user.name}/{job}", Action.READ)
+
+    async with session.ws_connect(f"{platform.url}/monitoring/{job}/attach?stdout=1") as theirs:
+        await platform.parts.auth.remove_user("bob")
+        async with asyncio.timeout(30):
+            message = await theirs.receive()
+
+    assert message.type is aiohttp.WSMsgType.CLOSED  # without a word
