@@ -121,6 +121,8 @@ class Published:
 
     async def _enter(self, request: web.Request, label: str) -> web.Response:
         """Exchange a code for a pass in a cookie of this host alone, and go where it was made for."""
+        if request.method != "GET":  # not one that only looks ahead: a code is good once
+            raise AuthenticationError("This link is to be opened in a browser")
         entry = self._auth.passes.redeem(request.query.get("code", ""), label)
         issued = None if entry is None else await self._auth.passes.issue(entry)
         if entry is None or issued is None:

@@ -653,6 +653,14 @@ async def test_an_old_code_is_none(private: Published, monkeypatch: pytest.Monke
         assert answer.status == 401
 
 
+async def test_looking_ahead_does_not_spend_a_code(private: Published) -> None:
+    url = await way_in(private)
+    async with private.ask(url.raw_path_qs, "HEAD", host=url.authority) as answer:
+        assert (answer.status, "Set-Cookie" in answer.headers) == (401, False)
+
+    await enter(private, url)
+
+
 @pytest.mark.parametrize("code", ["", "x", "%00", "x" * 5000])
 async def test_a_code_that_is_none_opens_nothing(private: Published, code: str) -> None:
     async with private.ask(f"/.neuro/enter?code={code}", headers=VISIT) as answer:
