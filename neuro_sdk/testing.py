@@ -42,7 +42,8 @@ try:
     from neuro_platform.engines.base import Capacity, Engine, Task
     from neuro_platform.engines.fake import FakeEngine, Program
     from neuro_platform.settings import Settings
-    from neuro_platform.store.jobs import JobStore, Phase, Record
+    from neuro_platform.states import run_time
+    from neuro_platform.store.jobs import JobStore, Record
 except ModuleNotFoundError as exc:
     raise ModuleNotFoundError(
         f"neuro_sdk.testing needs the embedded platform, and {exc.name} is missing: install it with"
@@ -235,10 +236,11 @@ class Platform:
     async def _next(self) -> datetime | None:
         """When the next thing happens of itself."""
         clock = self._virtual()
-        moments = [moment for record in await JobStore(self.parts.database).unfinished() for moment in _moments(record)]
+        now = clock()
+        unfinished = await JobStore(self.parts.database).unfinished()
+        moments = [moment for record in unfinished for moment in _moments(record, now)]
         if clock.due is not None:
             moments.append(clock.due)
-        now = clock()
         return min((moment for moment in moments if moment > now), default=None)
 
     async def _task(self, job: str) -> str:
@@ -468,12 +470,13 @@ def _bytes(text: bytes | str) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
-def _moments(record: Record) -> Iterator[datetime]:
+def _moments(record: Record, now: datetime) -> Iterator[datetime]:
     """When the platform does something about a job for no other reason than the time."""
     job = record.job
     if record.not_before is not None:
         yield record.not_before
-    for began, seconds in ((job.summary.started_at, job.life_span), (job.summary.created_at, job.schedule_timeout)):
-        if began is not None and seconds is not None and record.phase in (Phase.QUEUED, Phase.STARTING, Phase.STARTED):
-            with suppress(OverflowError):  # a life span may lead beyond the last date that there is
-                yield began + timedelta(seconds=seconds)
+    with suppress(OverflowError):  # a limit may lead beyond the last date that there is
+        if job.life_span is not None and job.status.is_running:
+            yield now + timedelta(seconds=job.life_span) - run_time(job, now)
+        if job.schedule_timeout is not None and job.summary.created_at is not None and not record.attempt:
+            yield job.summary.created_at + timedelta(seconds=job.schedule_timeout)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from neuro_platform.services.clusters import Clusters
 from neuro_platform.services.jobs import utc_now
+from neuro_platform.states import run_time
 from neuro_platform.store.jobs import Filter, JobStore
 from neuro_sdk.errors import AuthorizationError
-from neuro_sdk.wire.codec import Model, decode
-from neuro_sdk.wire.jobs import JobStatus, JobStatusItem
+from neuro_sdk.wire.codec import decode
+from neuro_sdk.wire.jobs import JobDescription
 from neuro_sdk.wire.stats import ClusterStats, RunTime, UserStats
 
 if TYPE_CHECKING:
@@ -34,36 +35,12 @@ class Usage:
         spent: dict[str, dict[bool, timedelta]] = {cluster: {} for cluster in self._clusters.names}
         async for page in self._store.documents(Filter(owners=(name,))):
             for document in page:
-                job = decode(document, _Job)
+                job = decode(document, JobDescription)
                 of_cluster = spent.setdefault(job.cluster_name, {})
                 has_gpu = bool(job.container.resources.gpu)
-                of_cluster[has_gpu] = of_cluster.get(has_gpu, timedelta()) + _ran(job.statuses, now)
+                of_cluster[has_gpu] = of_cluster.get(has_gpu, timedelta()) + run_time(job, now)
         clusters = [ClusterStats(name=cluster, jobs=_minutes([times])) for cluster, times in spent.items()]
         return UserStats(name=name, clusters=clusters, jobs=_minutes(list(spent.values())))
-
-
-class _Resources(Model, frozen=True):
-    gpu: int | None = None
-
-
-class _Container(Model, frozen=True):
-    resources: _Resources
-
-
-class _Job(Model, frozen=True):
-    """So much of a stored job as matters here: reading all of it takes several times as long."""
-
-    cluster_name: str
-    container: _Container
-    statuses: Sequence[JobStatusItem] = ()
-
-
-def _ran(statuses: Sequence[JobStatusItem], now: datetime) -> timedelta:
-    total = timedelta()
-    for item, after in zip(statuses, [*statuses[1:], None], strict=True):
-        if item.status is JobStatus.RUNNING:
-            total += max((now if after is None else after.transition_time) - item.transition_time, timedelta())
-    return total
 
 
 def _minutes(times: Sequence[dict[bool, timedelta]]) -> RunTime:

@@ -105,9 +105,9 @@ def test_a_run_takes_its_time(neuro_platform: PlatformThread, neuro_client: sync
 
 
 def test_everything_happens_in_its_order(neuro_platform: PlatformThread, neuro_client: sync.Client) -> None:
-    """A day of a job that runs an hour and is started again: each pause, each run, then the life span's end."""
+    """A job that runs an hour and is started again: each pause, each run, then the life span's end in the last."""
     neuro_platform.will(Outcome(seconds=3600))
-    job = start(neuro_client, restart_policy=JobRestartPolicy.ALWAYS, life_span=24 * 3600)
+    job = start(neuro_client, restart_policy=JobRestartPolicy.ALWAYS, life_span=23.5 * 3600)
 
     neuro_platform.advance(days=1)
 
