@@ -654,7 +654,8 @@ async def test_a_task_with_a_terminal_has_one(rig: LocalRig) -> None:
 async def test_a_terminals_size_reaches_the_program(rig: LocalRig) -> None:
     program = """
 import os, signal, time
-signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size(), flush=True))
+# not print: it cannot be called in the middle of itself, and "ready" may still be on its way
+signal.signal(signal.SIGWINCH, lambda *_: os.write(1, f"{os.get_terminal_size()}\\n".encode()))
 print("ready", flush=True)
 while True: time.sleep(0.02)  # signal.pause() could miss one that comes just before
 """
