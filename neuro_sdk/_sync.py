@@ -521,6 +521,10 @@ class Jobs:
         """For each preset, roughly how many more jobs would start at once."""
         return self._portal.call(self._inner.get_capacity())
 
+    def logs_by_name(self, job: str) -> bool:
+        """Whether :meth:`logs` takes this name as it is, for the job that :meth:`resolve` would find."""
+        return self._inner.logs_by_name(job)
+
     def resolve(self, job: str) -> str:
         """The id of a job that is given by id, by name or by ``job:`` URI; of several with a name, the newest.
 

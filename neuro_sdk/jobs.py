@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from yarl import URL
@@ -17,14 +17,13 @@ from neuro_sdk._core import Core, lines
 from neuro_sdk._listing import Listing
 from neuro_sdk._orders import Orders, minutes
 from neuro_sdk._private import NoPublicConstructor
-from neuro_sdk._saving import Silent, follow
 from neuro_sdk._streams import BROKEN, SILENCE, Patience
 from neuro_sdk.attach import Streams, segment
 from neuro_sdk.config import Config
 from neuro_sdk.errors import IllegalArgumentError, NDJSONError, NotSupportedError, ResourceNotFound, StreamLost
-from neuro_sdk.image_progress import AbstractDockerImageProgress
 from neuro_sdk.parser import Parser
 from neuro_sdk.wire.codec import ImageReader, Model, decode, load
+from neuro_sdk.wire.frames import LOGS_FEATURE
 from neuro_sdk.wire.images import RemoteImage
 from neuro_sdk.wire.jobs import (
     BROWSE_FEATURE,
@@ -41,6 +40,9 @@ from neuro_sdk.wire.streams import SavedContainer, SaveOrder
 
 _WAIT: Final = 60  # seconds of one question
 _POLL: Final = 1.0  # seconds between two, where the platform answers at once
+
+if TYPE_CHECKING:
+    from neuro_sdk.image_progress import AbstractDockerImageProgress
 
 
 class _Tags(Model, frozen=True):
@@ -180,6 +182,8 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
         Raises :class:`~neuro_sdk.errors.DockerError` when that fails or the platform breaks off, NotSupportedError
         where jobs have no containers.
         """
+        from neuro_sdk._saving import Silent, follow  # seldom needed
+
         if image.owner is None:
             raise IllegalArgumentError(f"Image {str(image)!r} must be in the neuro registry")
         url = self._config.monitoring_url / segment(id) / "save"
@@ -214,6 +218,11 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
     async def get_capacity(self) -> Mapping[str, int]:
         """For each preset, roughly how many more jobs would start at once."""
         return await self._core.call("GET", self._config.monitoring_url / "capacity", into=dict[str, int])
+
+    def logs_by_name(self, job: str) -> bool:
+        """Whether :meth:`logs` takes this name as it is, for the job that :meth:`resolve` would find."""
+        is_name = is_utf8(job) and not is_job_id(job) and not job.startswith("job:")
+        return is_name and LOGS_FEATURE in self._core.features and len(self._config.clusters) == 1
 
     async def resolve(self, job: str) -> str:
         """The id of a job that is given by id, by name or by ``job:`` URI; of several with a name, the newest.

@@ -62,7 +62,7 @@ async def logs(
     from neuro_cli.pipes import Sink
 
     async with root.client() as client:
-        job_id = await client.jobs.resolve(job)
+        job_id = job if client.jobs.logs_by_name(job) else await client.jobs.resolve(job)
         output = client.jobs.logs(
             job_id, follow=follow, tail=tail, head=head, since=since, until=until, timestamps=timestamps
         )
