@@ -42,6 +42,7 @@ _OURS_TO_SAY: Final = frozenset(
     {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"}
 )
 _AUTOMATIC: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.USER_AGENT)  # that aiohttp would add
+CLIENT_GONE: Final = 499  # for the log; nobody else hears it
 _CONNECTING: Final = 10.0  # seconds
 _HEADER_BYTES: Final = 64 * 1024  # of one header of an answer
 _GLANCE: Final = 1.0  # seconds between looks whether the client is still there
@@ -132,7 +133,7 @@ class Proxy:
                 await asyncio.wait([task], timeout=_GLANCE)
             if task.cancelled():
                 _abort(request)
-                raise ConnectionResetError("The client has gone, or we are going")
+                return web.Response(status=CLIENT_GONE)
             return task.result()
         finally:
             self._at_work.discard(task)

@@ -15,7 +15,7 @@ from neuro_platform.web.errors import incident, refusal
 from neuro_platform.web.http import is_websocket
 from neuro_platform.web.keys import label_key, user_key
 from neuro_platform.web.page import Html, standalone
-from neuro_platform.web.proxy import Proxy, check, forward_headers
+from neuro_platform.web.proxy import CLIENT_GONE, Proxy, check, forward_headers
 from neuro_platform.web.security import bearer_token, host_name
 from neuro_sdk.errors import AuthenticationError, AuthorizationError, NeuroError, ResourceNotFound, ServerNotAvailable
 
@@ -74,8 +74,8 @@ class Published:
             return await self._answer(request, label)
         except NeuroError as exc:
             return _refusal(request, exc)
-        except (ConnectionError, web.HTTPException):
-            raise
+        except ConnectionError:
+            return web.Response(status=CLIENT_GONE)
         except Exception:  # noqa: BLE001  (whatever it is, the client gets an answer and the log the traceback)
             return refusal(request, 500, incident(request), "error")
 

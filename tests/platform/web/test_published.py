@@ -285,13 +285,16 @@ async def test_a_slow_reader_slows_the_site(site: Published) -> None:
     await until(lambda: "slow" in site.site[gone])
 
 
-async def test_a_client_that_vanishes_ends_what_it_asked_for(site: Published) -> None:
+async def test_a_client_that_vanishes_ends_what_it_asked_for(site: Published, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     reader, writer = await asyncio.open_connection("127.0.0.1", site.platform.parts.settings.port)
     writer.write(f"GET /events HTTP/1.1\r\nHost: {site.host}\r\n\r\n".encode())
     await reader.readuntil(b"data: first\n\n")
     writer.transport.abort()
 
     await until(lambda: site.site[gone] == ["events"])
+    await until(lambda: " 499 " in caplog.text)
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_client_that_stops_in_its_body_is_no_whole_request(site: Published) -> None:
@@ -303,7 +306,7 @@ async def test_a_client_that_stops_in_its_body_is_no_whole_request(site: Publish
     assert (await site.echo())["method"] == "GET"  # and the platform goes on
 
 
-async def test_a_platform_that_stops_waits_for_nobody(tmp_path: Path) -> None:
+async def test_a_platform_that_stops_waits_for_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     running = AsyncExitStack()
     platform = await running.enter_async_context(running_platform(tmp_path / "platform"))
     async with running, publish(platform) as site, site.ask("/events") as stream:
@@ -318,6 +321,7 @@ async def test_a_platform_that_stops_waits_for_nobody(tmp_path: Path) -> None:
         with pytest.raises(aiohttp.ClientError):
             await stream.content.readuntil(b"\n\n")
         assert (await socket.receive(timeout=30)).type in (WSMsgType.CLOSED, WSMsgType.ERROR)
+    assert "Traceback" not in caplog.text
 
 
 async def test_the_log_says_whose_address_was_asked_and_no_code(
