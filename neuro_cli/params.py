@@ -215,6 +215,18 @@ class Moment(_Text):
             self.fail(f"{value!r} is neither a date such as 2026-01-31 nor an age such as 1d2h", param, ctx)
 
 
+class Count(_Text):
+    """A whole number, 0 or more."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            self.fail(f"{text!r} is not a whole number, 0 or more", param, ctx)
+        return int(text)
+
+
 class Seconds(_Text):
     """A number of seconds, more than none; ``or_never`` lets 0 stand for no limit."""
 
@@ -263,6 +275,7 @@ CPUS = Cpus()
 PORTS = PortPair()
 MOMENT = Moment()
 MOMENT_OR_AGE = Moment(ages=True)
+COUNT = Count()
 SECONDS = Seconds()
 SECONDS_OR_NEVER = Seconds(or_never=True)
 URL = PlatformUrl()

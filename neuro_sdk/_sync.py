@@ -338,7 +338,7 @@ class Jobs:
         ``tail`` begins with the last so many lines, ``since`` with the first line of that time or later; what begins
         latest counts. It ends after ``head`` lines, and after what was written up to ``until``. Times without a zone
         are local; ages are counted back by the platform's clock. ``timestamps`` puts before each line when it was
-        begun: RFC 3339, UTC, and a blank; to about a second, see protocol-additions.
+        begun: RFC 3339, UTC, and a blank; at most half a second late.
 
         Raises :class:`~neuro_sdk.errors.StreamLost` when the log broke off and could not be had again: an end without
         an error is the end. NotSupportedError when the platform cannot give a part, IllegalArgumentError for one that

@@ -57,8 +57,8 @@ class Files:
     def times(self) -> Path:
         """When the log had grown to which size: records of ``!QQ``, milliseconds since the epoch and size, in order.
 
-        Written about each second while the log grows, and before the exit record. A byte's time is that of the first
-        record beyond it; where records are missing, the log's own last change has to do.
+        Written at most twice a second while the log grows, and before the exit record. A byte's time is that of the
+        first record beyond it; where records are missing, the log's own last change has to do.
         """
         return self.folder / "log.times"
 

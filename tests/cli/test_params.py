@@ -29,6 +29,7 @@ WRONG = [
     (params.IMAGE, ["", "a b"]),
     (params.URL, ["127.0.0.1:8080", "localhost", "ftp://host/", "http://", "http://h:99999/", "x"]),
     (params.SECONDS, ["0", "-1", "soon", "nan", "inf"]),
+    (params.COUNT, ["", "-1", "1.5", "many", "9" * 19]),
     (params.MOMENT, ["", "yesterday", "2026-13-01", "1", "999999d", "99999999999d", "0001-01-01"]),
 ]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-import click
-
 from neuro_cli import params
 from neuro_cli.command import argument, command, option
 from neuro_cli.root import Root
@@ -22,8 +20,8 @@ if TYPE_CHECKING:
 @option(
     "-f", "--follow/--no-follow", default=True, help="Go on until the job ends, as is usual; or stop at what is there."
 )
-@option("--tail", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines.")
-@option("--head", type=click.IntRange(min=0), metavar="N", help="End after N lines.")
+@option("--tail", type=params.COUNT, metavar="N", help="Begin with the last N lines.")
+@option("--head", type=params.COUNT, metavar="N", help="End after N lines.")
 @option(
     "--since",
     type=params.MOMENT_OR_AGE,
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     help="Begin with what was written then: a date, or an age such as 1d2h.",
 )
 @option("--until", type=params.MOMENT_OR_AGE, metavar="WHEN", help="End with what was written then.")
-@option("--timestamps", is_flag=True, help="Put before each line when it was written, to about a second.")
+@option("--timestamps", is_flag=True, help="Put before each line when it was written, to half a second.")
 async def logs(
     root: Root,
     *,

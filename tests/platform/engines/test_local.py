@@ -370,14 +370,14 @@ async def test_when_output_was_written_is_on_record_while_it_is(rig: LocalRig, s
         assert -0.001 <= moment / 1000 - seconds < 5
 
 
-async def test_a_program_that_writes_all_the_time_has_a_record_a_second(rig: LocalRig) -> None:
+async def test_a_program_that_writes_all_the_time_has_few_records(rig: LocalRig) -> None:
     began = time.monotonic()
     task = rig.run("sh", "-c", "while :; do echo line; done & sleep 2.5; kill $!")
     handle = await rig.engine.start(task)
     await rig.end(handle)
     seconds = time.monotonic() - began
 
-    assert 3 <= len(_times(task)) <= seconds + 2
+    assert 3 <= len(_times(task)) <= 2 * seconds + 2
     assert _times(task)[-1][1] == len(read_log(handle))
 
 
