@@ -24,6 +24,9 @@ unit: dev  ## The tests without browser, terminal and wheel
 e2e: dev system  ## The tests with whole processes, a real browser and a real terminal
 	$(PYTEST) -m e2e
 
+generations: dev system  ## Released clients of earlier generations, all of them; installs them into .clients/
+	CLIENTS="20.12.7 21.5.17 25.5.0 26.9.0" $(PYTEST) tests/e2e/test_earlier_clients.py
+
 lint: dev  ## Style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,7 +58,7 @@ system:
 	@.ci/setup
 
 clean:  ## Remove everything that was built or installed here
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -69,4 +72,4 @@ $(VENV)/.dev: $(VENV)/bin/python setup.cfg setup.py
 	$(BIN)/python -m pip install -q --config-settings editable_mode=compat -e '.[platform,dev]'
 	@touch $(VENV)/.platform $@
 
-.PHONY: help test demo unit e2e lint format types bench completions docs dist venv dev system clean
+.PHONY: help test demo unit e2e generations lint format types bench completions docs dist venv dev system clean
