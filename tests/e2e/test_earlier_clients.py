@@ -236,6 +236,32 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def test_publishing(client: Released, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("a published page")
+    port = str(free_port())
+    option = "--http-port" if client.knows_projects else "--http"
+    serve = f"cd {tmp_path}; exec {sys.executable} -u -m http.server --bind 127.0.0.1 {port}"
+    job = detached(client, serve, option, port, "--no-http-auth")
+
+    said = client.ok("job", "browse", job, env={"BROWSER": "/bin/true"})
+    url = re.search(r"http://\S+", said)
+
+    assert url is not None, said
+    until(lambda: _page(url[0]) == "a published page", f"a page at {url[0]}")
+    client.ok("kill", job)
+
+
+def _page(url: str) -> str:
+    curl = ["curl", "--silent", "--max-time", "10", url]  # finds *.localhost by itself
+    return subprocess.run(curl, stdout=subprocess.PIPE, text=True, check=False).stdout
+
+
+def test_quota(client: Released) -> None:
+    if client.knows_projects:
+        pytest.skip("This client has no command for it")
+    assert re.search(r"CPU:.*spent: \d+h", client.ok("config", "show-quota"))
+
+
 def test_tags(client: Released, job: str) -> None:
     if client.knows_projects:
         pytest.skip("This client has no command for tags")
