@@ -142,10 +142,11 @@ def ended(root: Root, job: JobDescription, code: int | None = None) -> int:
     return exits.PLATFORM_FAILED if code is None else code
 
 
-def say_ending(root: Root, job: JobDescription) -> None:
-    """One line about an end that was not just the program's own."""
+def say_ending(root: Root, job: JobDescription, *, told: bool = True) -> None:
+    """One line about an end that was not just the program's own; ``told``: the job's output was shown."""
     history = job.history
-    plain = history.reason in _PLAIN_REASONS or (history.reason == "ContainerCannotRun" and history.exit_code in _TOLD)
+    plain = history.reason in _PLAIN_REASONS
+    plain = plain or (told and history.reason == "ContainerCannotRun" and history.exit_code in _TOLD)
     plain = plain and history.exit_code is not None and job.status != "cancelled"
     if job.status == "succeeded" or not job.status.is_finished or (plain and root.verbosity <= 0):
         return

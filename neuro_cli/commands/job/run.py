@@ -371,8 +371,8 @@ async def _leave(root: Root, client: Client, job: JobDescription, *, wait_start:
             root.detail(f"neuro logs {job.name or job.id} shows its output, neuro kill ends it")
     else:
         root.show(job, lambda it: job_card(it, root.style(client)), name=job.id)
-    if job.status == "failed" and job.history.started_at is None:
-        say_ending(root, job)
+    if job.status in ("failed", "cancelled") and not any(step.status == "running" for step in job.history.transitions):
+        say_ending(root, job, told=False)  # never ran; not by started_at, which a job that has ended always has
         return job.history.exit_code or exits.PLATFORM_FAILED
     return exits.OK
 

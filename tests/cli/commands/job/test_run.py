@@ -234,6 +234,33 @@ async def test_detached_in_json(platform: Platform, neuro: Neuro) -> None:
     assert (await neuro.json("run", "--detach", "-n", "train", "--json", "host", "--", "true"))["name"] == "train"
 
 
+@pytest.mark.parametrize("code", [126, 127])
+async def test_detached_from_a_program_that_cannot_be_started(platform: Platform, neuro: Neuro, code: int) -> None:
+    platform.engine.will(fail_start=code)
+
+    done = await neuro("run", "--detach", "host", "--", "nothing")
+
+    assert done.code == code
+    assert done.out.startswith(b"job-")
+    assert f"failed with exit code {code} (ContainerCannotRun: " in done.sentence
+
+
+async def test_detached_from_a_job_that_did_not_get_its_turn(platform: Platform, neuro: Neuro) -> None:
+    platform.engine.will(hold=True)
+    await neuro.ok("run", "--detach", "-s", "cpu-max", "host", "--", "first")
+
+    done = await neuro("run", "--detach", "-s", "cpu-max", "--schedule-timeout", "1s", "host", "--", "second")
+
+    assert done.code == 125
+    assert "failed (Collected: Did not get its resources within 1 second" in done.sentence
+
+
+async def test_detached_from_a_program_that_failed_at_once(platform: Platform, neuro: Neuro) -> None:
+    platform.engine.will(exit_code=3)
+
+    await neuro.ok("run", "--detach", "host", "--", "false")  # it was started, and that is all that was asked
+
+
 async def test_not_waiting_for_the_start_detaches(platform: Platform, neuro: Neuro) -> None:
     platform.engine.will(hold=True)
 
