@@ -481,7 +481,7 @@ class _Lane:
     async def _cannot_start_yet(self, record: Record, exc: Exception) -> None:
         words = f"Cannot be started yet, trying again: {exc}"
         if os.strerror(errno.ENOSPC) in str(exc):
-            words = "Cannot be started before there is room: the disk under the platform's data folder is full"
+            words += "; the disk under the platform's data folder is full"
 
         def said(stored: Record) -> Record:
             if stored.stop is not None:
