@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Executable, Row, exists, func, insert, or_, select, union_all, update
@@ -19,13 +19,13 @@ from neuro_platform.engines.base import Handle
 from neuro_platform.store.database import Database
 from neuro_platform.store.permissions import may_read
 from neuro_platform.store.schema import job_tags, jobs
+from neuro_platform.store.times import microseconds, time_of
 from neuro_platform.store.users import find_user
 from neuro_sdk.errors import AuthenticationError, Conflict, IllegalArgumentError, ResourceNotFound
 from neuro_sdk.wire.codec import Model, decode, encode
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from neuro_sdk.wire.names import is_job_id
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGE: Final = 256  # rows held at once while listing
 _MOST_PARTS: Final = 16  # of one query; to begin more of them for every page would cost more than to look at all rows
 
@@ -122,7 +122,7 @@ class JobStore:
                     owner=job.owner,
                     cluster=job.cluster_name,
                     name=job.name,
-                    created_us=_microseconds(job.statuses[0].transition_time),
+                    created_us=microseconds(job.statuses[0].transition_time),
                     idempotency_key=key,
                     **_changing(record),
                 )
@@ -296,9 +296,9 @@ def _conditions(only: Filter) -> list[ColumnElement[bool]]:
     if only.name:
         conditions.append(jobs.c.name == only.name)
     if only.since is not None:
-        conditions.append(jobs.c.created_us >= _microseconds(only.since))
+        conditions.append(jobs.c.created_us >= microseconds(only.since))
     if only.until is not None:
-        conditions.append(jobs.c.created_us <= _microseconds(only.until))
+        conditions.append(jobs.c.created_us <= microseconds(only.until))
     conditions += [exists().where(job_tags.c.job_seq == jobs.c.seq, job_tags.c.tag == tag) for tag in only.tags]
     return conditions
 
@@ -357,7 +357,7 @@ def _record(row: Row[Any]) -> Record:
         attempt=row.attempt,
         gpus=tuple(json.loads(row.gpus)),
         handle=None if row.handle is None else json.loads(row.handle),
-        not_before=None if row.not_before_us is None else _EPOCH + timedelta(microseconds=row.not_before_us),
+        not_before=None if row.not_before_us is None else time_of(row.not_before_us),
         stop=None if row.stop is None else decode(row.stop, Stop),
     )
 
@@ -370,10 +370,6 @@ def _changing(record: Record) -> dict[str, Any]:
         "attempt": record.attempt,
         "gpus": json.dumps(record.gpus),
         "handle": None if record.handle is None else json.dumps(record.handle),
-        "not_before_us": None if record.not_before is None else _microseconds(record.not_before),
+        "not_before_us": None if record.not_before is None else microseconds(record.not_before),
         "stop": None if record.stop is None else encode(record.stop).decode(),
     }
-
-
-def _microseconds(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(microseconds=1)

@@ -4,60 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    ForeignKey,
-    Index,
-    Row,
-    String,
-    Table,
-    Text,
-    and_,
-    delete,
-    exists,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Row, String, and_, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neuro_platform.store.database import Database
-from neuro_platform.store.schema import jobs, metadata
-from neuro_platform.store.users import users
+from neuro_platform.store.schema import grants, jobs, roles, users
+from neuro_platform.store.times import microseconds
 from neuro_sdk.errors import Conflict, ResourceNotFound
 from neuro_sdk.wire.names import is_utf8
 from neuro_sdk.wire.users import Action
-
-grants = Table(
-    "grants",
-    metadata,
-    Column("grantee", String(255), primary_key=True),  # a user or a role
-    Column("uri", Text, primary_key=True),  # as ``str(Resource)``; for all below it, too
-    Column("action", String(16), nullable=False),
-    Column("owner", String(255)),  # the user whose it is; NULL for what is of no one user
-    Column("granted_by", String(255), nullable=False),
-    Column("created_us", BigInteger, nullable=False),
-    Index("ix_grants_uri", "uri"),
-    Index("ix_grants_owner", "owner"),
-    Index("ix_grants_granted_by", "granted_by"),
-)
-
-roles = Table(
-    "roles",
-    metadata,
-    Column("name", String(255), primary_key=True),  # begins with the owner's and a slash
-    Column("owner", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
-    Column("created_us", BigInteger, nullable=False),
-    Index("ix_roles_owner", "owner"),
-)
 
 _ROLE: Final = "role://"
 
@@ -140,7 +98,7 @@ class PermissionStore:
                 which = (grants.c.grantee == grant.grantee, grants.c.uri == grant.uri)
                 row = (await conn.execute(select(grants).where(*which))).one_or_none()
                 if row is None:
-                    await conn.execute(insert(grants).values(**_values(grant), created_us=_us(now)))
+                    await conn.execute(insert(grants).values(**_values(grant), created_us=microseconds(now)))
                 elif (before := _grant(row)).action.includes(grant.action):
                     after.append(before)
                     continue
@@ -162,7 +120,7 @@ class PermissionStore:
                 raise ResourceNotFound(f"No user named {owner!r}")
             if await _exists(conn, name):
                 raise Conflict(f"There is a role {name!r} already")
-            await conn.execute(insert(roles).values(name=name, owner=owner, created_us=_us(now)))
+            await conn.execute(insert(roles).values(name=name, owner=owner, created_us=microseconds(now)))
 
     async def remove_role(self, name: str) -> bool:
         """Remove a role with what it was given, and take it from those who have it; False when there was none."""
@@ -234,10 +192,3 @@ def _values(grant: Grant) -> dict[str, Any]:
         "owner": grant.owner,
         "granted_by": grant.granted_by,
     }
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _us(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -1,4 +1,4 @@
-"""The tables; their history is in ``migrations``, and a test compares the two."""
+"""All tables; their history is in ``migrations``, and a test compares the two. Times are as in ``times.py``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ jobs = Table(
     Column("cluster", String(255), nullable=False),  # also the name of the engine
     Column("name", String(40)),
     Column("status", String(16), nullable=False),
-    Column("created_us", BigInteger, nullable=False),  # microseconds since the epoch
+    Column("created_us", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),  # what the wire says of the job, as JSON
     Column("idempotency_key", String(255)),
     Column("phase", String(16), nullable=False),  # what the reconciler has done so far
@@ -63,10 +63,67 @@ job_tags = Table(
     Index("ix_job_tags_owner_tag", "owner", "tag"),
 )
 
+# Secrets are here as SHA-256 only: they are random, so nobody can guess them from their hash, and a copy of the
+# database opens no door.
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("password_hash", Text),  # NULL: comes in by the local key only
+    Column("created_us", BigInteger, nullable=False),
+)
 
-def complete_metadata() -> MetaData:
-    """All tables, those of other modules too."""
-    import neuro_platform.store.permissions
-    import neuro_platform.store.users  # noqa: F401  (they declare their tables)
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("user_name", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("label", String(255)),  # the name of a personal token
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Index("ix_sessions_user_name_kind", "user_name", "kind"),
+)
 
-    return metadata
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("session", String(64), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("replaced_us", BigInteger),  # since when there is a successor
+    Index("ix_tokens_session", "session"),
+)
+
+codes = Table(
+    "codes",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("user_name", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("challenge", String(64), nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("session", String(64)),  # what it was exchanged for; a code that has one is spent
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("grantee", String(255), primary_key=True),  # a user or a role
+    Column("uri", Text, primary_key=True),  # as ``str(Resource)``; for all below it, too
+    Column("action", String(16), nullable=False),
+    Column("owner", String(255)),  # the user whose it is; NULL for what is of no one user
+    Column("granted_by", String(255), nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Index("ix_grants_uri", "uri"),
+    Index("ix_grants_owner", "owner"),
+    Index("ix_grants_granted_by", "granted_by"),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("name", String(255), primary_key=True),  # begins with the owner's and a slash
+    Column("owner", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Index("ix_roles_owner", "owner"),
+)

@@ -6,56 +6,15 @@ import enum
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Row, String, Table, Text, delete, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from neuro_platform.store.schema import metadata
+from neuro_platform.store.schema import codes, sessions, tokens, users
+from neuro_platform.store.times import microseconds, time_of
 from neuro_sdk.wire.names import is_utf8
-
-# Times are microseconds since the epoch. Secrets are here as SHA-256 only: they are random, so nobody can guess
-# them from their hash, and a copy of the database opens no door.
-users = Table(
-    "users",
-    metadata,
-    Column("name", String(255), primary_key=True),
-    Column("password_hash", Text),  # NULL: comes in by the local key only
-    Column("created_us", BigInteger, nullable=False),
-)
-
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("id", String(64), primary_key=True),
-    Column("user_name", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("label", String(255)),  # the name of a personal token
-    Column("created_us", BigInteger, nullable=False),
-    Column("expires_us", BigInteger),
-    Index("ix_sessions_user_name_kind", "user_name", "kind"),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("hash", String(64), primary_key=True),
-    Column("session", String(64), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
-    Column("replaced_us", BigInteger),  # since when there is a successor
-    Index("ix_tokens_session", "session"),
-)
-
-codes = Table(
-    "codes",
-    metadata,
-    Column("hash", String(64), primary_key=True),
-    Column("user_name", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
-    Column("challenge", String(64), nullable=False),
-    Column("redirect_uri", Text, nullable=False),
-    Column("expires_us", BigInteger, nullable=False),
-    Column("session", String(64)),  # what it was exchanged for; a code that has one is spent
-)
 
 _REMEMBER_CODES: Final = timedelta(days=1)  # spent or expired, to notice when one is used again
 _REMEMBER_REPLACED: Final = timedelta(days=30)  # secrets that have a successor, to notice the same
@@ -119,7 +78,9 @@ def hash_of(secret: str) -> str:
 async def add_user(conn: AsyncConnection, account: Account) -> None:
     """Store a new user."""
     await conn.execute(
-        insert(users).values(name=account.name, password_hash=account.password_hash, created_us=_us(account.created_at))
+        insert(users).values(
+            name=account.name, password_hash=account.password_hash, created_us=microseconds(account.created_at)
+        )
     )
 
 
@@ -160,8 +121,8 @@ async def add_session(conn: AsyncConnection, session: Session) -> None:
             user_name=session.user,
             kind=session.kind.value,
             label=session.label,
-            created_us=_us(session.created_at),
-            expires_us=None if session.expires_at is None else _us(session.expires_at),
+            created_us=microseconds(session.created_at),
+            expires_us=None if session.expires_at is None else microseconds(session.expires_at),
         )
     )
 
@@ -197,22 +158,24 @@ async def end_sessions(conn: AsyncConnection, user: str, kinds: Collection[Kind]
 
 async def drop_expired_sessions(conn: AsyncConnection, kind: Kind, now: datetime) -> None:
     """Remove sessions of a kind that are past their time."""
-    await conn.execute(delete(sessions).where(sessions.c.kind == kind.value, sessions.c.expires_us <= _us(now)))
+    await conn.execute(
+        delete(sessions).where(sessions.c.kind == kind.value, sessions.c.expires_us <= microseconds(now))
+    )
 
 
 async def prolong_session(conn: AsyncConnection, session_id: str, until: datetime) -> None:
     """Let the session live longer."""
-    await conn.execute(update(sessions).where(sessions.c.id == session_id).values(expires_us=_us(until)))
+    await conn.execute(update(sessions).where(sessions.c.id == session_id).values(expires_us=microseconds(until)))
 
 
 async def drop_useless(conn: AsyncConnection, now: datetime, first_expiry: datetime) -> None:
     """Remove all that is past its time; logins that an older version stored without an end get their first."""
     logins = sessions.c.kind.in_([Kind.LOGIN.value, Kind.LOCAL.value])
     endless = update(sessions).where(logins, sessions.c.expires_us.is_(None))
-    await conn.execute(endless.values(expires_us=_us(first_expiry)))
-    await conn.execute(delete(sessions).where(sessions.c.expires_us <= _us(now)))
-    await conn.execute(delete(tokens).where(tokens.c.replaced_us < _us(now - _REMEMBER_REPLACED)))
-    await conn.execute(delete(codes).where(codes.c.expires_us < _us(now - _REMEMBER_CODES)))
+    await conn.execute(endless.values(expires_us=microseconds(first_expiry)))
+    await conn.execute(delete(sessions).where(sessions.c.expires_us <= microseconds(now)))
+    await conn.execute(delete(tokens).where(tokens.c.replaced_us < microseconds(now - _REMEMBER_REPLACED)))
+    await conn.execute(delete(codes).where(codes.c.expires_us < microseconds(now - _REMEMBER_CODES)))
 
 
 async def add_secret(conn: AsyncConnection, secret: str, session_id: str) -> None:
@@ -229,25 +192,25 @@ async def find_secret(conn: AsyncConnection, secret: str) -> Secret | None:
 
 async def replace_secret(conn: AsyncConnection, secret: str, now: datetime) -> None:
     """Note that the secret has a successor since now."""
-    await conn.execute(update(tokens).where(tokens.c.hash == hash_of(secret)).values(replaced_us=_us(now)))
+    await conn.execute(update(tokens).where(tokens.c.hash == hash_of(secret)).values(replaced_us=microseconds(now)))
 
 
 async def drop_replaced_secrets(conn: AsyncConnection, session_id: str, now: datetime) -> None:
     """Remove secrets of the session that were replaced long ago."""
-    before = _us(now - _REMEMBER_REPLACED)
+    before = microseconds(now - _REMEMBER_REPLACED)
     await conn.execute(delete(tokens).where(tokens.c.session == session_id, tokens.c.replaced_us < before))
 
 
 async def add_code(conn: AsyncConnection, code: str, entry: Code, now: datetime) -> None:
     """Store a new code, and drop those that are of no use any more."""
-    await conn.execute(delete(codes).where(codes.c.expires_us < _us(now - _REMEMBER_CODES)))
+    await conn.execute(delete(codes).where(codes.c.expires_us < microseconds(now - _REMEMBER_CODES)))
     await conn.execute(
         insert(codes).values(
             hash=hash_of(code),
             user_name=entry.user,
             challenge=entry.challenge,
             redirect_uri=entry.redirect_uri,
-            expires_us=_us(entry.expires_at),
+            expires_us=microseconds(entry.expires_at),
         )
     )
 
@@ -255,7 +218,7 @@ async def add_code(conn: AsyncConnection, code: str, entry: Code, now: datetime)
 async def find_code(conn: AsyncConnection, code: str) -> Code | None:
     """The code, also when it is spent or past its time."""
     row = (await conn.execute(select(codes).where(codes.c.hash == hash_of(code)))).one_or_none()
-    return Code(row.user_name, row.challenge, row.redirect_uri, _time(row.expires_us), row.session) if row else None
+    return Code(row.user_name, row.challenge, row.redirect_uri, time_of(row.expires_us), row.session) if row else None
 
 
 async def spend_code(conn: AsyncConnection, code: str, session_id: str) -> None:
@@ -269,25 +232,14 @@ def _is_storable(text: str) -> bool:
 
 
 def _account(row: Row[Any]) -> Account:
-    return Account(row.name, row.password_hash, _time(row.created_us))
+    return Account(row.name, row.password_hash, time_of(row.created_us))
 
 
 def _session(row: Row[Any]) -> Session:
     return Session(
-        row.id, row.user_name, Kind(row.kind), row.label, _time(row.created_us), _time_or_none(row.expires_us)
+        row.id, row.user_name, Kind(row.kind), row.label, time_of(row.created_us), _time_or_none(row.expires_us)
     )
 
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _us(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def _time(us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=us)
-
-
 def _time_or_none(us: int | None) -> datetime | None:
-    return None if us is None else _time(us)
+    return None if us is None else time_of(us)

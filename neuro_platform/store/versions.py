@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
 from sqlalchemy.engine import Connection
 
-from neuro_platform.store.schema import complete_metadata
+from neuro_platform.store.schema import metadata
 from neuro_sdk.errors import PlatformError
 
 _FOLDER = Path(__file__).parent / "migrations"
@@ -47,7 +47,7 @@ def bring_up_to_date(connection: Connection) -> None:
 
 def create(connection: Connection, revision: str) -> None:
     """The tables as they are now; a test holds this and the migrations to the same result."""
-    complete_metadata().create_all(connection)
+    metadata.create_all(connection)
     _VERSION.create(connection)
     connection.execute(insert(_VERSION).values(version_num=revision))
 

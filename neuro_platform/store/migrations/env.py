@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from neuro_platform.store.schema import complete_metadata
+from neuro_platform.store.schema import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=complete_metadata())
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():
     context.run_migrations()

@@ -16,7 +16,8 @@ from yarl import URL
 from neuro_platform.auth.logins import GRACE, IDLE_LIFE, Grant
 from neuro_platform.auth.oauth import AuthorizationRequest, OAuthError, challenge_of
 from neuro_platform.auth.service import Auth, User
-from neuro_platform.store.users import Kind, codes, sessions, tokens
+from neuro_platform.store.schema import codes, sessions, tokens
+from neuro_platform.store.users import Kind
 from neuro_sdk.errors import AuthenticationError
 from tests.conftest import running_platform
 from tests.platform.auth.door import CALLBACK, VERIFIER, Clock, add_alice, open_auth

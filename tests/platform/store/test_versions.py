@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from neuro_platform.store.schema import complete_metadata
+from neuro_platform.store.schema import metadata
 from neuro_platform.store.versions import bring_up_to_date, known, migrate
 from neuro_sdk.errors import PlatformError
 
@@ -50,7 +50,7 @@ def test_a_new_database_is_as_one_that_has_grown(tmp_path: Path) -> None:
     with connected(tmp_path / "grown") as connection:
         for revision in known():
             migrate(connection, revision)
-        differences = compare_metadata(MigrationContext.configure(connection), complete_metadata())
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
         connection.commit()
 
     assert differences == []
@@ -80,5 +80,5 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_other_databases_could_have_these_tables() -> None:
-    for table in complete_metadata().sorted_tables:
+    for table in metadata.sorted_tables:
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
