@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from neuro_cli import exits
+from neuro_cli import exits, failures
 from neuro_cli.command import Group
 from neuro_cli.params import SECONDS
 from neuro_cli.root import Root
@@ -44,11 +44,11 @@ def run(args: Sequence[str]) -> int:
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except Exception as exc:  # noqa: BLE001 - the top: everything ends here as a sentence and a code
-        return exits.report(exc, root)
+        return failures.report(exc, root)
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except SystemExit:  # what click makes of a closed pipe
-        return exits.report(BrokenPipeError(), root)
+        return failures.report(BrokenPipeError(), root)
     return result if isinstance(result, int) else 0
 
 

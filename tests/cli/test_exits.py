@@ -1,17 +1,12 @@
-"""Which failure comes to which exit code, and how it is said."""
+"""Which failure comes to which exit code."""
 
 from __future__ import annotations
-
-import json
 
 import aiohttp
 import click
 import pytest
 
-import neuro_sdk
 from neuro_cli import exits
-from neuro_cli.output import Output
-from neuro_cli.root import Root
 from neuro_platform import exits as platform_exits
 from neuro_sdk import errors
 
@@ -89,37 +84,3 @@ def test_codes_are_in_order() -> None:
     codes = [row.code for row in exits.TABLE]
 
     assert codes == sorted(set(codes))
-
-
-def test_failure_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    code = exits.report(neuro_sdk.ResourceNotFound("No job 'x'"), Root())
-
-    assert (code, capsys.readouterr().err) == (72, "neuro: No job 'x'\n")
-
-
-def test_failure_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    root = Root()
-    root.output = Output.JSON
-
-    exits.report(neuro_sdk.ResourceNotFound("No job 'x'"), root)
-
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert json.loads(said.err) == {"error": "No job 'x'", "code": "not_found", "exit_code": 72}
-
-
-def test_a_mistake_of_ours_says_how_to_see_more(capsys: pytest.CaptureFixture[str]) -> None:
-    exits.report(KeyError("x"), Root())
-
-    assert "--show-traceback" in capsys.readouterr().err
-
-
-def test_traceback_on_request(capsys: pytest.CaptureFixture[str]) -> None:
-    root = Root()
-    root.show_traceback = True
-    try:
-        {}["x"]
-    except KeyError as exc:
-        exits.report(exc, root)
-
-    assert "Traceback" in capsys.readouterr().err
