@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +20,8 @@ from neuro_cli import registry
 from neuro_cli.root import Root
 
 RUNNING: Final = "NEURO_ALIASES"  # in the environment: the external aliases that run, so that none runs itself
+
+Load = Callable[[str], click.Command | None]  # a command of ours by its path, as "job run"
 
 _KEYS: Final = frozenset({"cmd", "exec", "args", "options", "help"})
 _ARGUMENT: Final = re.compile(r"(\[)?([A-Za-z][A-Za-z0-9_-]*)(\.\.\.)?(?(1)\])(\.\.\.)?")
@@ -64,7 +66,7 @@ def of_context(ctx: click.Context) -> dict[str, Alias]:
     return {name: alias for name, alias in found.items() if not is_hidden(name)}
 
 
-def find(ctx: click.Context, name: str) -> click.Command | None:
+def find(ctx: click.Context, name: str, load: Load) -> click.Command | None:
     """The command that the user made under a name; ConfigError when there is one that cannot be understood."""
     root = ctx.find_root().obj
     if not isinstance(root, Root):
@@ -73,7 +75,7 @@ def find(ctx: click.Context, name: str) -> click.Command | None:
 
     try:
         table = read(root, ctx).get(name)
-        return None if table is None else command_of(parse(name, table))
+        return None if table is None else _command_of(parse(name, table), load)
     except ConfigError:
         if ctx.resilient_parsing:  # a shell asks, and nobody would see what is wrong
             return None
@@ -135,7 +137,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Alias:
     if "cmd" in table and ("args" in table or "options" in table):
         raise wrong("args and options go with exec; with cmd they are those of the command")
     if "cmd" in table:
-        _target(words, wrong)
+        _path_of(words, wrong)
     try:
         arguments, options = list(_arguments(table.get("args", ""))), [_option(line) for line in lines]
     except ValueError as exc:
@@ -146,17 +148,17 @@ def parse(name: str, table: Mapping[str, Any]) -> Alias:
     return alias
 
 
-def command_of(alias: Alias) -> click.Command:
-    """The alias as a command."""
-    return _External(alias) if alias.is_external else _Internal(alias)
+def _command_of(alias: Alias, load: Load) -> click.Command:
+    return _External(alias) if alias.is_external else _Internal(alias, load)
 
 
 class _Internal(click.Command):
     """Becomes the command that it is short for: options, errors and completion are those of that command."""
 
-    def __init__(self, alias: Alias) -> None:
+    def __init__(self, alias: Alias, load: Load) -> None:
         super().__init__(alias.name, help=alias.help, short_help=alias.summary)
         self._alias = alias
+        self._load = load
         self._words = shlex.split(alias.runs)
 
     def make_context(
@@ -166,8 +168,11 @@ class _Internal(click.Command):
             ctx = click.Context(self, parent, info_name)
             click.echo(self.get_help(ctx))
             ctx.exit()
-        target, used = _target(self._words, click.UsageError)
-        return target.make_context(info_name, [*self._words[used:], *args], parent, **extra)
+        path, more = _path_of(self._words, click.UsageError)
+        target = self._load(path)
+        if target is None:
+            raise LookupError(f"The registry names {path!r} and there is no such command")
+        return target.make_context(info_name, [*more, *args], parent, **extra)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, "[MORE]...")
@@ -246,10 +251,8 @@ def _run_program(words: Sequence[str], env: Mapping[str, str]) -> int:
         return code if code >= 0 else 128 - code
 
 
-def _target(words: Sequence[str], wrong: Any) -> tuple[click.Command, int]:
-    """The command at the beginning of an alias's words, and how many of them name it."""
-    from neuro_cli.command import load
-
+def _path_of(words: Sequence[str], wrong: Callable[[str], Exception]) -> tuple[str, Sequence[str]]:
+    """The path of the command at the beginning of an alias's words, and the words behind it."""
     skipped = 1 if words[0] == "neuro" else 0
     used = skipped
     while used < len(words) and " ".join(words[skipped : used + 1]) in registry.TREE:
@@ -258,10 +261,7 @@ def _target(words: Sequence[str], wrong: Any) -> tuple[click.Command, int]:
         first = words[skipped] if used < len(words) else words[0]
         why = "global options go before the alias" if first.startswith("-") else "an alias cannot stand for another one"
         raise wrong(f"its cmd begins with {first!r}, which is no command of neuro; {why}")
-    found = load(" ".join(words[skipped:used]))
-    if found is None:
-        raise LookupError(f"The registry names {words[:used]} and there is no such command")
-    return found, used
+    return " ".join(words[skipped:used]), words[used:]
 
 
 def _arguments(text: str) -> Iterator[click.Argument]:

@@ -70,7 +70,7 @@ class Group(click.Group):
         from neuro_cli import aliases
 
         if command is None:
-            return aliases.find(ctx, cmd_name)
+            return aliases.find(ctx, cmd_name, load)
         aliases.warn_of_hidden(ctx, cmd_name)
         return command
 

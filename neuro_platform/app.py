@@ -44,13 +44,12 @@ from neuro_platform.web import (
     users,
 )
 from neuro_platform.web.errors import errors
-from neuro_platform.web.guests import Guests, watch_guests, watching
+from neuro_platform.web.guests import Guests, guests_key, watch_guests, watching
 from neuro_platform.web.http import API, BODY_BYTES
 from neuro_platform.web.keys import (
     auth_key,
     clusters_key,
     database_key,
-    guests_key,
     jobs_key,
     permissions_key,
     publishing_key,

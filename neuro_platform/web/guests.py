@@ -10,13 +10,15 @@ from typing import Final
 from aiohttp import web
 
 from neuro_platform.services.permissions import Permissions, Use, noted
-from neuro_platform.web.keys import guests_key
 
 log = logging.getLogger(__name__)
 
 _PAUSE: Final = 5.0  # seconds between two looks at what others may have changed, as `neuro platform user rm` does
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+guests_key: Final[web.AppKey[Guests]] = web.AppKey("guests")
 
 
 class Guests:

@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from neuro_platform.services.usage import Usage
     from neuro_platform.settings import Settings
     from neuro_platform.store.database import Database
-    from neuro_platform.web.guests import Guests
 
 settings_key: Final[web.AppKey[Settings]] = web.AppKey("settings")
 database_key: Final[web.AppKey[Database]] = web.AppKey("database")
 clusters_key: Final[web.AppKey[Clusters]] = web.AppKey("clusters")
 jobs_key: Final[web.AppKey[Jobs]] = web.AppKey("jobs")
-guests_key: Final[web.AppKey[Guests]] = web.AppKey("guests")
 permissions_key: Final[web.AppKey[Permissions]] = web.AppKey("permissions")
 publishing_key: Final[web.AppKey[Publishing]] = web.AppKey("publishing")
 streams_key: Final[web.AppKey[Streams]] = web.AppKey("streams")

@@ -8,8 +8,9 @@ from typing import Final
 from aiohttp import web
 
 from neuro_platform.web.generations import generation_of, permission_documents, uri_in
+from neuro_platform.web.guests import guests_key
 from neuro_platform.web.http import API, answer, read, user_of
-from neuro_platform.web.keys import guests_key, permissions_key
+from neuro_platform.web.keys import permissions_key
 from neuro_sdk.errors import IllegalArgumentError
 from neuro_sdk.wire.codec import Model
 from neuro_sdk.wire.users import Action, Subroles
