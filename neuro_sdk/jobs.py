@@ -151,7 +151,7 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
                     except BROKEN as exc:
                         await patience.wait(exc)
         except TimeoutError as exc:
-            raise TimeoutError(f"{id} is still {job.status.value} after {timeout:g} seconds") from exc
+            raise TimeoutError(f"{id} is still {job.status.value} after {timeout:g} s") from exc
         return job
 
     async def tags(self) -> builtins.list[str]:

@@ -84,7 +84,7 @@ def _unfinished(record: Record, known: Known) -> JobReason:
     if record.phase in (Phase.WAITING, Phase.QUEUED):
         return _in_queue(record, known)
     if job.status is JobStatus.RUNNING:
-        return JobReason(job.status, "running", "It runs.")
+        return JobReason(job.status, "running", "Nothing is in its way.")
     if not words:
         return JobReason(job.status, "starting", "Its turn has come, and it is being started.")
     if known.disk_is_full:
