@@ -31,13 +31,17 @@ from neuro_platform.store.database import Database, open_database
 from neuro_platform.store.jobs import JobStore
 from neuro_platform.store.permissions import PermissionStore
 from neuro_platform.web import (
+    attach,
     auth,
     channels,
+    commands,
     config,
     jobs,
+    logs,
     monitoring,
     opening,
     passing,
+    ports,
     security,
     stats,
     telemetry,
@@ -149,7 +153,22 @@ def make_app(platform: Platform) -> web.Application:
     app.on_response_prepare.append(security.harden)
     app.on_shutdown.append(monitoring.cut_streams)
     app.cleanup_ctx.append(watching)
-    for module in (config, auth, opening, users, jobs, monitoring, channels, telemetry, stats, passing):
+    for module in (
+        config,
+        auth,
+        opening,
+        users,
+        jobs,
+        logs,
+        attach,
+        commands,
+        ports,
+        monitoring,
+        channels,
+        telemetry,
+        stats,
+        passing,
+    ):
         app.add_routes(module.routes)
     return app
 

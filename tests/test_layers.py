@@ -197,7 +197,7 @@ def test_only_the_streams_talk_to_a_running_program() -> None:
         if "engines" not in path.parts and call.search(path.read_text())
     }
 
-    places = ("services/streams.py", "web/monitoring.py", "web/channels.py")
+    places = ("services/streams.py", *(f"web/{name}.py" for name in ("attach", "channels", "commands", "monitoring")))
     assert callers <= {f"neuro_platform/{place}" for place in places}
 
 

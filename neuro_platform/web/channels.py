@@ -8,9 +8,12 @@ from functools import partial
 from aiohttp import web
 
 from neuro_platform.engines.base import Command
+from neuro_platform.web.attach import asked_for
+from neuro_platform.web.commands import talk_to_command, words_of
 from neuro_platform.web.http import flag, socket_route, user_of
 from neuro_platform.web.keys import streams_key
-from neuro_platform.web.monitoring import JOB, asked_for, excerpt_of, running, talk_to_command, words_of
+from neuro_platform.web.logs import excerpt_of
+from neuro_platform.web.monitoring import JOB, running
 from neuro_platform.web.relay import ChannelPeer, Cut, open_socket, tell
 from neuro_sdk.wire.frames import CHUNK
 from neuro_sdk.wire.streams import ExecOrder

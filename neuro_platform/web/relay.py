@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -221,21 +221,23 @@ class Inbox:
 
 
 async def converse(
-    socket: web.WebSocketResponse,
-    peer: Peer,
-    inbox: Inbox,
+    request: web.Request,
+    speak: Callable[[web.WebSocketResponse], Peer],
     *,
-    output: Coroutine[None, None, None],
-    input_: Coroutine[None, None, None],
-    closed: Coroutine[None, None, None],
-) -> None:
-    """Run both directions until the output ends, the client is gone, or the server closes; then close the socket.
+    output: Callable[[Peer], Coroutine[None, None, None]],
+    input_: Callable[[Inbox, Peer], Coroutine[None, None, None]],
+    closed: Callable[[], Coroutine[None, None, None]],
+) -> web.WebSocketResponse:
+    """Open a socket, run both directions until the output ends, the client is gone, or the server closes; close it.
 
     ``output`` returns after the end of the stream, ``input_`` when the inbox is over.
     """
-    pumping, outward, inward = (asyncio.create_task(part) for part in (inbox.pump(), output, input_))
-    others = [asyncio.create_task(closed), asyncio.create_task(_beat(peer))]
-    parts = [pumping, outward, inward]
+    socket = open_socket()
+    await socket.prepare(request)
+    peer, inbox = speak(socket), Inbox(socket)
+    parts = [asyncio.create_task(part) for part in (inbox.pump(), output(peer), input_(inbox, peer))]
+    pumping, outward, inward = parts
+    others = [asyncio.create_task(part) for part in (closed(), _beat(peer))]
     try:
         await asyncio.wait([*parts, *others], return_when=asyncio.FIRST_COMPLETED)
         if outward.done() and outward.exception() is None:
@@ -251,6 +253,7 @@ async def converse(
             task.cancel()
         await asyncio.gather(*parts, *others, return_exceptions=True)
     await close_socket(socket, failure)
+    return socket
 
 
 async def tell(
