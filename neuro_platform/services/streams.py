@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import os
-import struct
-import sys
-from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from neuro_platform.engines.base import Files, Handle
+from neuro_platform.engines.base import Handle
 from neuro_platform.services import excerpts
-from neuro_platform.services.excerpts import SETTLED, Bounds, Excerpt, Part, Times, Written, milliseconds
+from neuro_platform.services.excerpts import SETTLED, Bounds, Excerpt, Written, milliseconds
 from neuro_platform.services.jobs import utc_now
+from neuro_platform.services.logs import Reader, Seen, Stretch, look
 from neuro_sdk.errors import IllegalArgumentError, NeuroError, ServerNotAvailable
 from neuro_sdk.wire.codec import encode
 from neuro_sdk.wire.frames import CHUNK, MOMENT, Frame, Kind, prepare_memory
@@ -37,8 +31,6 @@ _ACTIVE: Final = 0.02  # between two looks at a log that grows
 _IDLE: Final = 0.5  # and at one that does not
 _UNSETTLED: Final = 0.1  # and at one whose time index must still be written
 _GAP: Final = 0.002  # however often the engine calls: a program that writes byte by byte must not cost a look for each
-_LONGEST: Final = 4 * 1024 * 1024  # bytes of a stretch; between two of them others get their turn
-_RECORD: Final = struct.Struct("!QB")  # of ``Files.index``
 
 
 class Streams:
@@ -69,7 +61,7 @@ class Streams:
         """
         placed = await self._jobs.placed(user, job_id, Action.READ)
         bounds = excerpt.bounds(self.now())
-        seen = _look(placed, ended=False, before=None)
+        seen = look(placed, ended=False, before=None)
         if not follow or seen.whole:
             follower = await Follower.at(self, seen, offset, excerpt, bounds, watch=None)
             try:
@@ -121,15 +113,6 @@ class Streams:
                 await watch.close()
 
 
-class Stretch(NamedTuple):
-    """A long frame of standard output that is still in its file: sending it from there copies nothing."""
-
-    offset: int
-    file: io.FileIO  # open until the follower goes on
-    start: int  # in the file
-    size: int
-
-
 class Follower:
     """One reader of a job's output; iterate over it once.
 
@@ -140,7 +123,7 @@ class Follower:
     def __init__(
         self,
         streams: Streams,
-        seen: _Seen,
+        seen: Seen,
         start: int,
         end: int | None,
         until: datetime | None,
@@ -157,14 +140,14 @@ class Follower:
         self._times = excerpt.times
         self._told: int | None = None  # the last moment that was
         self._held: float | None = None  # since when output waits for its time to be on record
-        self._reader = _Reader()
+        self._reader = Reader()
         self._watch = watch
 
     @classmethod
     async def at(
         cls,
         streams: Streams,
-        seen: _Seen,
+        seen: Seen,
         offset: int | None,
         excerpt: Excerpt,
         bounds: Bounds,
@@ -314,7 +297,7 @@ class Follower:
         return kept
 
 
-def _span(seen: _Seen, start: int, tail: int | None, bounds: Bounds, *, until: bool) -> tuple[int, int | None]:
+def _span(seen: Seen, start: int, tail: int | None, bounds: Bounds, *, until: bool) -> tuple[int, int | None]:
     """Where an excerpt begins, and with ``until`` where by its times it ends; reads files."""
     end = None
     if until and bounds.until is not None:
@@ -331,59 +314,6 @@ def _outcome(job: JobDescription) -> Exit:
     return Exit(history.exit_code, job.status.value, history.reason, history.description)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A job's output at one moment."""
-
-    job: JobDescription
-    parts: tuple[Part, ...]
-    over: bool  # the present attempt will not write any more
-    whole: bool  # nor will there be another: the job is stored as finished
-
-    @property
-    def size(self) -> int:
-        return self.parts[-1].end if self.parts else 0
-
-
-def _look(placed: Placed, *, ended: bool, before: _Seen | None) -> _Seen:
-    files = placed.files
-    if files is None:
-        return _Seen(placed.job, (), True, placed.job.status.is_finished)
-    # in this order: a log that has its exit record does not grow between the two questions
-    final = ended or placed.handle is None or files.exit.exists()
-    if before is not None and before.parts and before.parts[-1].files == files:
-        parts = before.parts[:-1]
-    else:
-        parts = _earlier(files)
-    start = parts[-1].end if parts else 0
-    part = Part(files, start, _size(files.log))
-    return _Seen(placed.job, (*parts, part), final, placed.job.status.is_finished and final)
-
-
-def _earlier(files: Files) -> tuple[Part, ...]:
-    """The attempts before: their folders lie beside this one, each named by its number."""
-    if not files.folder.name.isdecimal():
-        return ()
-    present = int(files.folder.name)
-    with suppress(FileNotFoundError):
-        numbers = [int(folder.name) for folder in files.folder.parent.iterdir() if folder.name.isdecimal()]
-        parts: list[Part] = []
-        start = 0
-        for number in sorted(number for number in numbers if number < present):
-            earlier = Files(files.folder.parent / str(number))
-            parts.append(Part(earlier, start, _size(earlier.log)))
-            start += parts[-1].size
-        return tuple(parts)
-    return ()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
 class _Watch:
     """Looks at one job's output for all its followers: often while it grows, seldom while it rests."""
 
@@ -395,14 +325,14 @@ class _Watch:
         self._poke = asyncio.Event()
         self._news = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
-        self.seen = _look(placed, ended=False, before=None)
+        self.seen = look(placed, ended=False, before=None)
         self.followers = 0
         self._tasks = [asyncio.create_task(self._watch_files()), asyncio.create_task(self._watch_job())]
         for task in self._tasks:
             task.add_done_callback(self._done)
         self._listen()
 
-    async def wait(self, seen: _Seen, seconds: float) -> _Seen:
+    async def wait(self, seen: Seen, seconds: float) -> Seen:
         """What there is to see, as soon as it is not ``seen`` any more, or after so many seconds."""
         if self.seen is seen and self._failure is None:
             with suppress(TimeoutError):
@@ -414,7 +344,7 @@ class _Watch:
 
     def look(self) -> bool:
         """Look now; say whether something has changed."""
-        seen = _look(self._placed, ended=self._ended, before=self.seen)
+        seen = look(self._placed, ended=self._ended, before=self.seen)
         if seen == self.seen:
             return False
         self.seen = seen
@@ -477,129 +407,3 @@ class _Watch:
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._failure = failure
             self.wake()
-
-
-class _Reader:
-    """Reads from the attempts' logs as if they were one file."""
-
-    def __init__(self) -> None:
-        self._files: Files | None = None
-        self._log = -1
-        self._index: _Index | None = None
-        self._times: Times | None = None
-
-    async def read(self, seen: _Seen, at: int, limit: int) -> Sequence[Frame]:
-        """Some of what there is from ``at`` on, up to ``limit``: at least a byte."""
-        part = self._go_to(seen, at)
-        first = at - part.start
-        size = min(CHUNK, part.size - first, limit - at)
-        if _in_memory(self._log, first) and _in_memory(self._log, first + size - 1):
-            data = os.pread(self._log, size, first)
-        else:  # a disk may be slow, and nobody else shall wait for it
-            data = await asyncio.get_running_loop().run_in_executor(None, os.pread, self._log, size, first)
-        if not data:
-            raise ServerNotAvailable("The log has been cut short")
-        return [
-            Frame(kind, part.start + begin, data[begin - first : end - first])
-            for kind, begin, end in self._kinds(part.files, first, first + len(data))
-        ]
-
-    def written(self, seen: _Seen, at: int) -> Written | None:
-        """When the byte ``at`` was written, and up to which byte that holds; ``None`` when it is not on record yet."""
-        part = self._go_to(seen, at)
-        if self._times is None:
-            self._times = Times(part.files)
-        found = self._times.of(at - part.start, part.size, over=seen.over or part is not seen.parts[-1])
-        return None if found is None else Written(found.moment, part.start + min(found.end, part.size))
-
-    def find(self, seen: _Seen, at: int, limit: int) -> Stretch | None:
-        """A stretch from ``at`` on, if there is a long one of standard output alone, and in memory."""
-        part = self._go_to(seen, at)
-        if self._has_index(part.files):
-            return None
-        first = at - part.start
-        last = end = min(first + _LONGEST, part.size, limit - part.start)
-        for place in range(first, last, CHUNK):
-            if not _in_memory(self._log, min(place + CHUNK, last) - 1):
-                end = place
-                break
-        if end - first < CHUNK or not _in_memory(self._log, first):
-            return None
-        return Stretch(at, io.FileIO(self._log, closefd=False), first, end - first)
-
-    def close(self) -> None:
-        if self._log >= 0:
-            os.close(self._log)
-        if self._index is not None:
-            self._index.close()
-        if self._times is not None:
-            self._times.close()
-        self._files, self._log, self._index, self._times = None, -1, None, None
-
-    def _go_to(self, seen: _Seen, at: int) -> Part:
-        part = next(part for part in seen.parts if part.start <= at < part.start + part.size)
-        if self._files != part.files:
-            self.close()
-            self._open(part.files)
-        return part
-
-    def _open(self, files: Files) -> None:
-        try:
-            self._log = os.open(files.log, os.O_RDONLY)
-        except FileNotFoundError as exc:
-            raise ServerNotAvailable("The log is not there any more") from exc
-        self._files = files
-
-    def _kinds(self, files: Files, first: int, last: int) -> Sequence[tuple[Kind, int, int]]:
-        if not self._has_index(files) or self._index is None:
-            return ((Kind.STDOUT, first, last),)
-        return self._index.parts(first, last)
-
-    def _has_index(self, files: Files) -> bool:
-        """Whether any of it is standard error, which may be so from a later byte on."""
-        if self._index is None:
-            try:
-                self._index = _Index(files.index)
-            except FileNotFoundError:  # as most jobs have none
-                return False
-        return True
-
-
-def _in_memory(file: int, offset: int) -> bool:
-    """Whether reading there needs no disk; where the system cannot say, it counts as no."""
-    if sys.platform != "linux":
-        return False
-    try:
-        return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
-    except OSError:
-        return False
-
-
-class _Index:
-    """Says which parts of a log are standard error. Read where needed, never kept: it may be as long as the log."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDONLY)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-    def parts(self, first: int, last: int) -> Sequence[tuple[Kind, int, int]]:
-        """Cut ``[first, last)`` where the stream changes."""
-        records = range(os.fstat(self._file).st_size // _RECORD.size)
-        number = bisect_right(records, first, key=lambda record: self._record(record)[0])
-        found: list[tuple[Kind, int, int]] = []
-        while first < last:
-            end, kind = self._record(number) if number < len(records) else (last, Kind.STDOUT)
-            end = min(end, last)
-            if found and found[-1][0] is kind:
-                found[-1] = (kind, found[-1][1], end)
-            elif end > first:
-                found.append((kind, first, end))
-            first = max(first, end)
-            number += 1
-        return found
-
-    def _record(self, number: int) -> tuple[int, Kind]:
-        end, stream = _RECORD.unpack(os.pread(self._file, _RECORD.size, number * _RECORD.size))
-        return end, Kind.STDERR if stream == 2 else Kind.STDOUT

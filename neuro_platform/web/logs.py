@@ -11,7 +11,8 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 
 from neuro_platform.services.excerpts import Excerpt
-from neuro_platform.services.streams import Follower, Stretch
+from neuro_platform.services.logs import Stretch
+from neuro_platform.services.streams import Follower
 from neuro_platform.web.http import flag, number, time, user_of
 from neuro_platform.web.keys import streams_key
 from neuro_platform.web.monitoring import JOB

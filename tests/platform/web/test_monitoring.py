@@ -15,7 +15,7 @@ import pytest
 from yarl import URL
 
 from neuro_platform.engines.fake import FakeEngine
-from neuro_platform.services.streams import Stretch, _Reader
+from neuro_platform.services.logs import Reader, Stretch
 from neuro_sdk.wire.frames import CONTENT_TYPE, MOMENT, SUBPROTOCOL, Frame, Kind, Unpacker, pack, unpack
 from neuro_sdk.wire.jobs import JobDescription, JobStatus
 from tests.conftest import Platform, running_platform
@@ -218,14 +218,14 @@ async def test_a_large_log_comes_in_frames_of_a_bounded_size(caller: Caller) -> 
 async def test_a_log_that_is_cut_short_while_it_is_sent_has_no_end(
     caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def find(reader: _Reader, *about: Any) -> Stretch | None:
+    def find(reader: Reader, *about: Any) -> Stretch | None:
         stretch = find_really(reader, *about)
         assert stretch is not None
         os.truncate(f"/proc/self/fd/{stretch.file.fileno()}", 1000)
         return stretch
 
-    find_really = _Reader.find
-    monkeypatch.setattr(_Reader, "find", find)
+    find_really = Reader.find
+    monkeypatch.setattr(Reader, "find", find)
     caller.engine.will(output=bytes(1_000_000))
     job = await caller.run()
 
