@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from neuro_sdk._core import Core
-from neuro_sdk._streams import BROKEN, SILENCE, Broken, Patience
+from neuro_sdk._patience import BROKEN, SILENCE, Broken, Patience
 from neuro_sdk.errors import IllegalArgumentError, NotAPlatform, NotSupportedError, StreamLost
 from neuro_sdk.wire.frames import CONTENT_TYPE, JOB_HEADER, LOGS_FEATURE, Frame, Kind, Unpacker, prepare_memory
 from neuro_sdk.wire.lines import Stamper, cut

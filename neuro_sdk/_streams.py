@@ -1,4 +1,4 @@
-"""What keeps a stream whole: one that is resumed by numbers, one that cannot be, and how long to try."""
+"""The standard streams of a program that runs elsewhere: resumed by numbers, or plain as API v1 has them."""
 
 from __future__ import annotations
 
@@ -12,128 +12,19 @@ from typing import Final, Self
 import aiohttp
 
 from neuro_sdk._core import Core
-from neuro_sdk._transport import ConnectionLost
-from neuro_sdk.errors import (
-    ClientError,
-    IllegalArgumentError,
-    NotSupportedError,
-    ResourceNotFound,
-    ServerNotAvailable,
-    StreamLost,
-)
+from neuro_sdk._outbox import Outbox
+from neuro_sdk._patience import BROKEN, SILENCE, Broken, Patience
+from neuro_sdk.errors import ClientError, IllegalArgumentError, NotSupportedError, ResourceNotFound, StreamLost
 from neuro_sdk.wire.codec import decode, encode
 from neuro_sdk.wire.frames import CHUNK, WINDOW, Frame, Kind, pack, prepare_memory, unpack
 from neuro_sdk.wire.jobs import Message
 from neuro_sdk.wire.streams import Exit, Size
 
-SILENCE: Final = 30.0  # seconds without a sign of life (they come every 10), after which a connection is lost
 AHEAD: Final = 1024 * 1024  # bytes of output kept for a reader
 
 _FLOOD: Final = 4 * AHEAD  # the same where acknowledgements hold the other side back, which they can only on one line
-_FIRST_PIECE: Final = 16 * 1024  # of input on a new connection, then doubling: one that soon breaks carries some, too
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
-_STEADY: Final = 2.0  # a connection that held so long was one, even if the program had nothing to say
 
 Socket = aiohttp.ClientWebSocketResponse
-
-
-class Broken(Exception):
-    """A connection ended before the stream did."""
-
-
-# what says nothing about the stream itself: the same question may be asked again
-BROKEN: Final = (
-    Broken,
-    aiohttp.ClientConnectionError,
-    aiohttp.ClientPayloadError,
-    ConnectionError,
-    TimeoutError,
-    ServerNotAvailable,
-)
-
-
-class News:
-    """Tells the user that a connection was lost, and that it is back: once, however many streams share it."""
-
-    def __init__(self, core: Core, what: str) -> None:
-        self.what = what
-        self._core = core
-        self._lost = 0
-        self._any_back = False
-
-    def lost(self) -> None:
-        """One more stream is without its connection."""
-        self._lost += 1
-        if self._lost == 1:
-            self._any_back = False
-            if self._core.on_lost is not None:
-                self._core.on_lost(f"The connection to {self.what} was lost, trying again")
-
-    def over(self, *, back: bool) -> None:
-        """One of them has it back, or does not wait for it any more."""
-        self._lost -= 1
-        self._any_back = self._any_back or back
-        if not self._lost and self._any_back and self._core.on_resumed is not None:
-            self._core.on_resumed()
-
-
-class Patience:
-    """How often and how long a broken stream is tried again: until it got nowhere for ``core.reconnect`` seconds.
-
-    With ``insist`` that goes for the first connection, too; without, there is nothing to resume yet.
-    """
-
-    def __init__(self, core: Core, news: News | str, *, insist: bool = False) -> None:
-        self._core = core
-        self._news = News(core, news) if isinstance(news, str) else news
-        self._connected: float | None = None  # since when
-        self._broke: float | None = None  # since when it gets nowhere
-        self._pause = _FIRST_PAUSE
-        self._said = False
-        self._came = insist  # whether anything ever came: otherwise there is nothing to resume
-
-    def heard(self) -> None:
-        """The other side has said something."""
-        if self._connected is not None:
-            return
-        self._connected = asyncio.get_running_loop().time()
-        self._came = True
-        if self._said:
-            self._said = False
-            self._news.over(back=True)
-
-    def progress(self) -> None:
-        """The stream has gone on."""
-        self._broke = None
-        self._pause = _FIRST_PAUSE
-
-    def give_up(self) -> None:
-        """Nothing is waited for any more."""
-        if self._said:
-            self._said = False
-            self._news.over(back=False)
-
-    async def wait(self, why: BaseException) -> None:
-        """The stream broke: wait until it is time to try again, or raise StreamLost when that would be in vain."""
-        if not self._came and self._broke is None and not isinstance(why, (Broken, ConnectionLost)):
-            raise why  # there is nothing to resume yet
-        now = asyncio.get_running_loop().time()
-        if self._connected is not None and now - self._connected >= _STEADY:
-            self.progress()
-        self._connected = None
-        if not self._said:
-            self._said = True
-            self._news.lost()
-        self._broke = self._broke or now
-        left = self._broke + self._core.reconnect - now
-        if left <= 0:
-            raise StreamLost(
-                f"The connection to {self._news.what} was lost and did not come back within "
-                f"{self._core.reconnect:g} s: {str(why) or type(why).__name__}"
-            ) from why
-        await asyncio.sleep(min(self._pause, left))
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
 
 class StdStream(ABC):
@@ -194,7 +85,7 @@ class FramedStream(StdStream):
         self._position = start  # of the output: everything before is in ``_messages`` or has been read
         self._messages: deque[Message] = deque()
         self._held = 0  # bytes in ``_messages``
-        self._input = _Outbox()
+        self._input = Outbox()
         self._size: Size | None = None
 
         self.begun = False  # the other side has been heard
@@ -388,95 +279,6 @@ class FramedStream(StdStream):
                     await socket.send_bytes(pack(*frame))
                 else:
                     await self._told.wait()
-
-
-class _Outbox:
-    """Input on its way: what has not been acknowledged is kept, so that it can be sent again."""
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.held = 0  # bytes that wait for their acknowledgement
-        self._flying: deque[bytes] = deque()  # sent on this connection
-        self._todo: deque[bytes] = deque()
-        self._start = 0  # the number of the first byte that is held
-        self._sent = 0  # on this connection, everything before this number
-        self._connected = False
-        self._eof_sent = False
-        self._begun = False
-        self._piece = _FIRST_PIECE
-
-    def put(self, data: bytes) -> None:
-        """Add input at the end."""
-        self._todo.append(data)
-        self.held += len(data)
-
-    def disconnected(self) -> None:
-        """A new connection: the other side will first say what it has."""
-        self._connected = self._eof_sent = False
-        self._piece = _FIRST_PIECE
-
-    def ack(self, offset: int) -> bool:
-        """The other side has everything before ``offset``; whether that is news."""
-        before = self._start
-        if not self._connected:
-            self._connected = True
-            # The program's own numbering goes before ours: others may have sent it input, and one that was started
-            # again (restart policy) begins at 0, and gets what the one before did not take.
-            if not self._begun or offset < self._start:
-                self._begun = True
-                self._start = offset
-            self._sent = self._start
-            self._todo.extendleft(reversed(self._flying))
-            self._flying.clear()
-        if offset > self._start + self.held:  # somebody else's input: what has not been sent goes after it
-            self.held -= sum(map(len, self._flying))
-            self._flying.clear()
-            self._start = self._sent = offset
-        elif offset > self._start:
-            self._drop(offset - self._start)
-            self._sent = max(self._sent, offset)
-        return self._start != before
-
-    def next(self) -> Frame | None:
-        """What is to be sent now."""
-        if not self._connected:
-            return None
-        if self._todo:
-            data = self._take()
-            self._piece = min(self._piece * 2, CHUNK)
-            self._flying.append(data)
-            self._sent += len(data)
-            return Frame(Kind.STDIN, self._sent - len(data), data)
-        if self.ended and not self._eof_sent:
-            self._eof_sent = True
-            return Frame(Kind.EOF, self._sent, b"")
-        return None
-
-    def _take(self) -> bytes:
-        """The next piece: what was written in many small ones goes together, a large one as it is."""
-        data = self._todo.popleft()
-        if len(data) < _FIRST_PIECE and self._todo:
-            parts = [data]
-            size = len(data)
-            while self._todo and size + len(self._todo[0]) <= self._piece:
-                parts.append(self._todo.popleft())
-                size += len(parts[-1])
-            data = b"".join(parts)
-        if len(data) > self._piece:
-            self._todo.appendleft(data[self._piece :])
-            data = data[: self._piece]
-        return data
-
-    def _drop(self, size: int) -> None:
-        self._start += size
-        self.held -= size
-        while size:
-            queue = self._flying or self._todo
-            first = queue.popleft()
-            if len(first) > size:
-                queue.appendleft(first[size:])
-                return
-            size -= len(first)
 
 
 class PlainStream(StdStream):

@@ -22,7 +22,8 @@ from yarl import URL
 from neuro_sdk._core import Core
 from neuro_sdk._listing import Flow
 from neuro_sdk._logs import Excerpt, FramedLog, plain_log
-from neuro_sdk._streams import BROKEN, SILENCE, Broken, ChosenStream, FramedStream, Patience, PlainStream, StdStream
+from neuro_sdk._patience import BROKEN, SILENCE, Broken, Patience
+from neuro_sdk._streams import ChosenStream, FramedStream, PlainStream, StdStream
 from neuro_sdk._waiting import told
 from neuro_sdk.errors import ClientError, IllegalArgumentError, NotSupportedError, ResourceNotFound, StreamLost
 from neuro_sdk.forward import PortForward

@@ -22,7 +22,8 @@ import aiohttp
 from yarl import URL
 
 from neuro_sdk._core import Core
-from neuro_sdk._streams import FramedStream, News, Patience, Socket
+from neuro_sdk._patience import News, Patience
+from neuro_sdk._streams import FramedStream, Socket
 from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound, StreamLost
 from neuro_sdk.wire.frames import CHUNK, FORWARD_FEATURE, SUBPROTOCOL
 

@@ -16,8 +16,8 @@ from yarl import URL
 from neuro_sdk._core import Core, lines
 from neuro_sdk._listing import Listing
 from neuro_sdk._orders import Orders, minutes
+from neuro_sdk._patience import BROKEN, SILENCE, Patience
 from neuro_sdk._private import NoPublicConstructor
-from neuro_sdk._streams import BROKEN, SILENCE, Patience
 from neuro_sdk.attach import Streams, segment
 from neuro_sdk.config import Config
 from neuro_sdk.errors import IllegalArgumentError, NDJSONError, NotSupportedError, ResourceNotFound, StreamLost

@@ -86,7 +86,7 @@ async def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Asyn
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that come back sooner: a test has many breaks."""
-    monkeypatch.setattr("neuro_sdk._streams._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("neuro_sdk._patience._FIRST_PAUSE", 0.01)
 
 
 async def serving(client: Client, program: str = SERVER) -> tuple[str, int]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuro_platform.engines.supervisor.streams import Arrivals
-from neuro_sdk._streams import _Outbox
+from neuro_sdk._outbox import Outbox
 from neuro_sdk.wire.frames import Frame, Kind
 
 # the next thing that happens: bytes are written, a frame goes over, an acknowledgement comes back, the line breaks
@@ -45,7 +45,7 @@ class Program:
 
 @given(steps)
 def test_input_arrives_once_and_in_order_however_the_line_breaks(happens: list[bytes | str]) -> None:
-    outbox, program = _Outbox(), Program()
+    outbox, program = Outbox(), Program()
     outbox.ack(program.connect())
     written = b""
 
@@ -71,7 +71,7 @@ def test_input_arrives_once_and_in_order_however_the_line_breaks(happens: list[b
 
 
 def test_nothing_is_sent_before_the_other_side_has_said_what_it_has() -> None:
-    outbox = _Outbox()
+    outbox = Outbox()
     outbox.put(b"abc")
 
     assert outbox.next() is None
@@ -80,7 +80,7 @@ def test_nothing_is_sent_before_the_other_side_has_said_what_it_has() -> None:
 
 
 def test_what_is_acknowledged_is_not_kept() -> None:
-    outbox = _Outbox()
+    outbox = Outbox()
     outbox.ack(0)
     outbox.put(b"abcdef")
     outbox.next()
@@ -91,7 +91,7 @@ def test_what_is_acknowledged_is_not_kept() -> None:
 
 
 def test_input_goes_after_that_of_others() -> None:
-    outbox = _Outbox()
+    outbox = Outbox()
     outbox.ack(100)
     outbox.put(b"abc")
 
@@ -101,7 +101,7 @@ def test_input_goes_after_that_of_others() -> None:
 
 
 def test_a_program_that_was_started_again_gets_what_the_one_before_did_not_take() -> None:
-    outbox = _Outbox()
+    outbox = Outbox()
     outbox.ack(0)
     outbox.put(b"abcdef")
     outbox.next()

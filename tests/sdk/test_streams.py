@@ -21,7 +21,7 @@ from neuro_platform.engines.local import LocalEngine
 from neuro_platform.services.jobs import Filter
 from neuro_platform.settings import Settings
 from neuro_sdk import Client, Factory, JobDescription, JobStatus
-from neuro_sdk._streams import Broken, Patience
+from neuro_sdk._patience import Broken, Patience
 from neuro_sdk.attach import StdStream
 from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, NotSupportedError, ResourceNotFound, StreamLost
 from neuro_sdk.wire.frames import WINDOW
@@ -92,7 +92,7 @@ async def end_jobs(platform: Platform) -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that come back sooner: a test has many breaks."""
-    monkeypatch.setattr("neuro_sdk._streams._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("neuro_sdk._patience._FIRST_PAUSE", 0.01)
 
 
 async def start(client: Client, *argv: str, **options: Any) -> str:

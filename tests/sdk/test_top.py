@@ -29,7 +29,7 @@ PATH = f"/default/monitoring/{JOB_ID}/top"
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("PAUSE", 0.05), ("_SOONER", 0.03), ("_LEAST", 0.02), ("_GATHER", 0.01)):
         monkeypatch.setattr(f"neuro_platform.services.telemetry.{name}", seconds)
-    monkeypatch.setattr("neuro_sdk._streams._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("neuro_sdk._patience._FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
