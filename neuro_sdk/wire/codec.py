@@ -13,6 +13,8 @@ from neuro_sdk.wire.images import RemoteImage
 
 T = TypeVar("T")
 
+_TOO_DEEP = "Not a valid document: it is nested too deeply"
+
 field = msgspec.field
 fields = msgspec.structs.fields
 replace = msgspec.structs.replace
@@ -44,6 +46,8 @@ def load(data: bytes | str) -> Any:  # Any: JSON has no narrower type
         return msgspec.json.decode(data)
     except msgspec.DecodeError as exc:
         raise IllegalArgumentError(f"Not valid JSON: {exc}") from exc
+    except RecursionError:
+        raise IllegalArgumentError(_TOO_DEEP) from None
 
 
 def decode(data: bytes | str, into: type[T], *, images: ImageReader = RemoteImage.from_docker) -> T:
@@ -52,6 +56,8 @@ def decode(data: bytes | str, into: type[T], *, images: ImageReader = RemoteImag
         return msgspec.json.decode(data, type=into, dec_hook=_Hook(images))
     except (msgspec.DecodeError, msgspec.ValidationError) as exc:
         raise IllegalArgumentError(f"Not a valid document: {exc}") from exc
+    except RecursionError:
+        raise IllegalArgumentError(_TOO_DEEP) from None
 
 
 def convert(value: object, into: type[T], *, images: ImageReader = RemoteImage.from_docker) -> T:

@@ -98,6 +98,7 @@ async def test_explicit_resources(api: Api) -> None:
     ("body", "words"),
     [
         (b"{", "Not valid JSON"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"", "Not valid JSON"),
         (b"\xff", "Not valid JSON"),
         (b"[]", "Expected `object`"),
