@@ -143,7 +143,7 @@ def make_app(platform: Platform) -> web.Application:
     app[auth_key] = platform.auth
     app[clusters_key] = platform.clusters
     app[permissions_key] = platform.permissions
-    app[guests_key] = Guests(platform.permissions)
+    app[guests_key] = Guests(platform.permissions, platform.auth)
     app[jobs_key] = platform.jobs
     app[publishing_key] = platform.publishing
     app[streams_key] = platform.streams
@@ -176,9 +176,10 @@ def make_app(platform: Platform) -> web.Application:
 @asynccontextmanager
 async def serve(platform: Platform, listening: socket.socket) -> AsyncIterator[None]:
     """Answer requests on the socket until the end of the block."""
+    app = make_app(platform)
     runner = Runner(
-        make_app(platform),
-        published=Published(platform.settings, platform.publishing, platform.auth),
+        app,
+        published=Published(platform.settings, platform.publishing, platform.auth, app[guests_key]),
         access_log_class=security.AccessLogger,
         keepalive_timeout=IDLE_SECONDS,
         shutdown_timeout=_GOODBYE_SECONDS,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from neuro_platform.auth.sessions import Sessions
-from neuro_platform.auth.tokens import Signer
+from neuro_platform.auth.tokens import Claims, Signer
 from neuro_platform.store import users as store
 from neuro_platform.store.database import Database
 from neuro_sdk.errors import AuthenticationError
@@ -71,15 +71,15 @@ class Passes:
         )
         return pass_, until
 
-    async def holder(self, pass_: str, label: str) -> str | None:
-        """The user whose pass this is; None when it is not one for this label, or not any more."""
+    async def holder(self, pass_: str, label: str) -> Claims | None:
+        """Whose pass this is, by which login; None when it is not one for this label, or not any more."""
         try:
             claims = self._signer.read(pass_, audience=_audience(label))
         except AuthenticationError:
             return None
         if claims.expires_at <= self._clock() or await self._sessions.user(claims.session) != claims.identity:
             return None
-        return claims.identity
+        return claims
 
 
 def _audience(label: str) -> str:

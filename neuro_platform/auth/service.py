@@ -95,6 +95,10 @@ class Auth:
             raise AuthenticationError("The token was revoked, by a logout or by its owner: run `neuro login`")
         return User(claims.identity, claims.session)
 
+    async def still_knows(self, user: User) -> bool:
+        """Whether the login by which somebody was recognised goes on."""
+        return user.session is None or await self._sessions.user(user.session) == user.name
+
     def is_token(self, text: str) -> bool:
         """Whether this is an access token of ours, good or not any more."""
         try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from neuro_platform.auth.service import User
 
 _LABEL: Final = re.compile(r"[a-z0-9](-{0,2}[a-z0-9])*")
+_LONGEST: Final = 63  # characters of a part of a host's name
 _SEPARATOR: Final = "--"  # neither a job's name nor a user's has two hyphens in a row
 
 
@@ -68,7 +69,8 @@ class Addresses:
         if self._base is None:
             return None
         label, dot, rest = host.partition(".")
-        return label if dot and rest == self._base.host and _LABEL.fullmatch(label) else None
+        fits = dot and rest == self._base.host and len(label) <= _LONGEST and _LABEL.fullmatch(label)
+        return label if fits else None
 
     def url(self, label: str) -> URL:
         """The address of a job."""
@@ -100,8 +102,11 @@ class Publishing:
             if record.job.container.http is not None:
                 await self._store.change(record.job.id, self._readdressed)
 
-    async def find(self, label: str) -> Site:
-        """The job that is published under this label, whoever asks: by its id, or the newest of a name and owner."""
+    async def find(self, label: str) -> Site | None:
+        """The job that is published under this label, whoever asks: by its id, or the newest of a name and owner.
+
+        To whom it may not be shown it must look like none: ask :meth:`admit`, for what is behind a login.
+        """
         if (found := self._found.get(label)) is not None:
             return found
         name, separator, owner = label.partition(_SEPARATOR)
@@ -111,19 +116,22 @@ class Publishing:
         else:
             record = await self._store.by_id(label) if is_job_id(label) else None
         if record is None or record.job.container.http is None:
-            raise ResourceNotFound("No job publishes a port at this address")
+            return None
         site = Site(record.job, record.handle if record.phase is Phase.STARTED else None)
         if changes == self._changes:  # else this may be old already
             self._found[label] = site
         return site
 
-    async def check(self, user: User, job: JobDescription) -> None:
-        """Return if the user may use what the job publishes behind a login: to do so is to talk to it.
+    async def admit(self, user: User, site: Site | None) -> Site:
+        """The site, if the user may use what is behind a login there: to do so is to talk to the job.
 
-        AuthorizationError says which permission is missing, ResourceNotFound that the user may not even see the job.
+        AuthorizationError says which permission is missing, ResourceNotFound that there is nothing the user may see.
         """
-        unknown = ResourceNotFound("This job is not yours, and is not shared with you")
-        await self._permissions.require(user, Action.WRITE, *names_of(job), unknown=unknown)
+        unknown = ResourceNotFound("No job publishes a port at this address, or it is not shared with you")
+        if site is None:
+            raise unknown
+        await self._permissions.require(user, Action.WRITE, *names_of(site.job), unknown=unknown)
+        return site
 
     async def reach(self, site: Site) -> tuple[str, int]:
         """Where the job's port is; NotStarted, NotListening, or ResourceNotFound when the job has ended."""

@@ -1,4 +1,4 @@
-"""Who is connected to a thing of somebody else; the connection ends together with the permission."""
+"""Who is connected; the connection ends together with the login, and the permission, by which it was opened."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Final
 
 from aiohttp import web
 
+from neuro_platform.auth.service import Auth
 from neuro_platform.services.permissions import Permissions, Use, noted
+from neuro_platform.web.keys import user_key
 
 log = logging.getLogger(__name__)
 
-_PAUSE: Final = 5.0  # seconds between two looks at what others may have changed, as `neuro platform user rm` does
+_PAUSE: Final = 5.0  # seconds between two looks at what has ended: other processes end things, too
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -24,8 +26,9 @@ guests_key: Final[web.AppKey[Guests]] = web.AppKey("guests")
 class Guests:
     """The open requests, each with the permissions that it was let in by."""
 
-    def __init__(self, permissions: Permissions) -> None:
+    def __init__(self, permissions: Permissions, auth: Auth) -> None:
         self._permissions = permissions
+        self._auth = auth
         self._open: dict[int, tuple[web.Request, Sequence[Use]]] = {}  # by identity: a request cannot be a key
 
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -38,12 +41,19 @@ class Guests:
                 del self._open[id(request)]
 
     async def look_again(self) -> None:
-        """Cut the streams of those who have just lost their permission: whoever may come back comes back."""
+        """Cut the streams of those who have lost their permission or login: whoever may come back comes back."""
         for request, uses in list(self._open.values()):
-            for use in list(uses):
-                if not await self._permissions.still_allow(use) and request.transport is not None:
-                    request.transport.abort()
-                    break
+            if not await self._may_stay(request, uses) and request.transport is not None:
+                request.transport.abort()
+
+    async def _may_stay(self, request: web.Request, uses: Sequence[Use]) -> bool:
+        user = request.get(user_key)
+        if user is not None and not await self._auth.still_knows(user):
+            return False
+        for use in list(uses):
+            if not await self._permissions.still_allow(use):
+                return False
+        return True
 
     async def watch(self) -> None:
         """Look again now and then: another process may take permissions away, too."""

@@ -28,7 +28,7 @@ from neuro_platform.web.keys import auth_key, jobs_key, publishing_key, settings
 from neuro_platform.web.page import Html, page
 from neuro_platform.web.published import ENTRANCE
 from neuro_sdk.errors import AuthenticationError, AuthorizationError, IllegalArgumentError, ResourceNotFound
-from neuro_sdk.wire.jobs import JobDescription, JobOpening
+from neuro_sdk.wire.jobs import JobOpening
 
 routes = web.RouteTableDef()
 
@@ -39,26 +39,26 @@ _LONGEST: Final = 4096
 @routes.get("/open", allow_head=False)
 async def open_(request: web.Request) -> web.Response:
     """A browser comes from a job's address, without a pass for it."""
-    job, origin = await _wanted(request)
+    label, origin = _wanted(request)
     user = None if request.query.get("prompt") == "login" else await browser_user(request)
     if user is not None:
-        return await _let_in(request, job, origin, user)
+        return await _let_in(request, label, origin, user)
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and "again" not in request.query:
         # the browser keeps the cookie by which we would know it to itself, as another site has sent it here; when we
         # ask it ourselves, it does not
         again = str(request.rel_url.update_query(again="1"))
         return page("open-again", "One moment", refresh=again, again=again)
-    return await login_page(request, lead=_lead(job), form_action=_form_action(origin))
+    return await login_page(request, lead=_lead(label), form_action=_form_action(origin))
 
 
 @routes.post("/open")
 async def log_in(request: web.Request) -> web.Response:
-    job, origin = await _wanted(request)
+    label, origin = _wanted(request)
     try:
         form = await read_form(request)
     except OAuthError as exc:
         raise IllegalArgumentError(str(exc)) from exc
-    lead, form_action = _lead(job), _form_action(origin)
+    lead, form_action = _lead(label), _form_action(origin)
     if not form_is_ours(request, form):
         return await login_page(request, lead=lead, form_action=form_action, sentence=STALE, status=403)
     if form.get("choice") == "cancel":
@@ -70,7 +70,7 @@ async def log_in(request: web.Request) -> web.Response:
     user = await user_of_browser(request, secret)
     if user is None:
         raise AuthenticationError("The login has ended already: try again")
-    onward = await _let_in(request, job, origin, user)
+    onward = await _let_in(request, label, origin, user)
     remember(request, onward, secret)
     return onward
 
@@ -89,31 +89,32 @@ async def opening(request: web.Request) -> web.Response:
     origin = _seen(request, job.http_url)
     if not job.container.http.requires_auth or user.session is None:
         return answer(JobOpening(url=origin))
-    await publishing.check(user, job)
+    await publishing.admit(user, await publishing.find(label))
     code = auth.passes.code(user.name, user.session, label, life=SHOWN_CODE_LIFE)
     url = (origin.with_path(ENTRANCE)).with_query(code=code)
     return answer(JobOpening(url=url, expires_in=SHOWN_CODE_LIFE.total_seconds()))
 
 
-async def _wanted(request: web.Request) -> tuple[JobDescription, URL]:
-    """The job that a browser wants to see, and its origin as that browser knows it."""
-    label = request.query.get("job", "")
+def _wanted(request: web.Request) -> tuple[str, URL]:
+    """Which job a browser wants to see, there or not, and its origin as that browser knows it."""
+    addresses = request.app[publishing_key].addresses
+    label = addresses.label(f"{request.query.get('job', '')}.{addresses.base.host}")
+    if label is None:
+        raise ResourceNotFound("No job can publish a port at this address")
+    return label, _seen(request, addresses.url(label))
+
+
+async def _let_in(request: web.Request, label: str, origin: URL, user: User) -> web.Response:
     publishing = request.app[publishing_key]
-    site = await publishing.find(label)
-    return site.job, _seen(request, publishing.addresses.url(label))
-
-
-async def _let_in(request: web.Request, job: JobDescription, origin: URL, user: User) -> web.Response:
     if user.session is None:
         raise AuthenticationError("The login has ended already: try again")
     try:
-        await request.app[publishing_key].check(user, job)
+        await publishing.admit(user, await publishing.find(label))
     except (AuthorizationError, ResourceNotFound) as exc:
         another = str(request.rel_url.update_query(prompt="login"))
         return page("not-yours", "Not for you", status=403, user=user.name, sentence=f"{exc}.", another=another)
     path = request.query.get("path", "/")
     path = path if len(path) <= _LONGEST and _PATH.fullmatch(path) else "/"
-    label = request.query["job"]
     code = request.app[auth_key].passes.code(user.name, user.session, label, path=path, life=CODE_LIFE)
     return see_other(origin.with_path(ENTRANCE).with_query(code=code))
 
@@ -126,8 +127,8 @@ def _seen(request: web.Request, url: URL) -> URL:
     return url.with_port(request.url.port)
 
 
-def _lead(job: JobDescription) -> Html:
-    return Html(f"Log in to see what the job <b>{html.escape(job.name or job.id)}</b> shows.")
+def _lead(label: str) -> Html:
+    return Html(f"Log in to see what the job <b>{html.escape(label.partition('--')[0])}</b> shows.")
 
 
 def _form_action(origin: URL) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
@@ -43,6 +44,7 @@ _OURS_TO_SAY: Final = frozenset(
 )
 _AUTOMATIC: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.USER_AGENT)  # that aiohttp would add
 CLIENT_GONE: Final = 499  # for the log; nobody else hears it
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header may have (RFC 9110, 5.5)
 _CONNECTING: Final = 10.0  # seconds
 _HEADER_BYTES: Final = 64 * 1024  # of one header of an answer
 _GLANCE: Final = 1.0  # seconds between looks whether the client is still there
@@ -104,10 +106,12 @@ class Proxy:
                 skip_auto_headers=_AUTOMATIC,
                 allow_redirects=False,
             ) as answer:
-                if answer.status == 101:
-                    response = _Answer(status=101, reason=answer.reason, headers=back.upgraded(answer))
-                    return await _tunnel(request, response, answer)
                 reason = _line(answer.reason or "")
+                if answer.status == 101:
+                    if not upgrade:
+                        raise ServerNotAvailable("The job changed the protocol, and nobody had asked it to")
+                    response = _Answer(status=101, reason=reason, headers=back.upgraded(answer))
+                    return await _tunnel(request, response, answer)
                 response = _Answer(status=answer.status, reason=reason, headers=back.headers(answer))
                 await response.prepare(request)
                 async for chunk in answer.content.iter_any():
@@ -163,7 +167,8 @@ def forward_headers(request: web.BaseRequest, address: Address, origin: URL, *, 
     headers = CIMultiDict(
         (name, _line(value))
         for name, value in request.headers.items()
-        if name.lower() not in dropped and name.lower() not in _OURS_TO_SAY
+        # to many programs a header is the same with underscores (CGI and what came of it)
+        if name.lower() not in dropped and name.lower().replace("_", "-") not in _OURS_TO_SAY
     )
     headers[hdrs.HOST] = request.headers[hdrs.HOST]
     if _is_loopback(address[0]):
@@ -199,6 +204,10 @@ def check(request: web.BaseRequest) -> None:
         raise IllegalArgumentError("The only transfer coding that is understood here is chunked")
     if codings and hdrs.CONTENT_LENGTH in request.headers:
         raise IllegalArgumentError("A request has either Content-Length or Transfer-Encoding")
+    if is_upgrade(request) and (codings or request.headers.get(hdrs.CONTENT_LENGTH, "0") != "0"):
+        raise IllegalArgumentError("A request to change the protocol has no body: what follows it is the new protocol")
+    if len(request.headers.getall(hdrs.AUTHORIZATION, [])) > 1:
+        raise IllegalArgumentError("A request has one Authorization header at most")
     expected = request.headers.get(hdrs.EXPECT, "100-continue").lower()
     if expected != "100-continue":
         raise IllegalArgumentError("The only expectation that is understood here is 100-continue")
@@ -367,8 +376,8 @@ def _named_by_connection(headers: CIMultiDictProxy[str]) -> frozenset[str]:
 
 
 def _line(text: str) -> str:
-    """A header's value as it can be sent on: bytes that are no UTF-8 have no way through."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """A header's value as it can be sent on: neither bytes that are no UTF-8 nor control characters get through."""
+    return _CONTROLS.sub("?", text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def _abort(request: web.BaseRequest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from neuro_platform.auth.service import Auth
     from neuro_platform.services.publishing import Publishing, Site
     from neuro_platform.settings import Settings
+    from neuro_platform.web.guests import Guests
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +47,11 @@ _START: Final = Html('<a class="button primary" href="/">Open the job</a>')
 class Published:
     """Answers the requests whose ``Host`` is a job's; nothing of the platform's own is served there."""
 
-    def __init__(self, settings: Settings, publishing: Publishing, auth: Auth) -> None:
+    def __init__(self, settings: Settings, publishing: Publishing, auth: Auth, guests: Guests) -> None:
         self._settings = settings
         self._publishing = publishing
         self._auth = auth
+        self._guests = guests
         self._proxy = Proxy()
 
     async def close(self) -> None:
@@ -71,7 +74,7 @@ class Published:
         """Let the job answer, or say why it does not."""
         request[label_key] = label
         try:
-            return await self._answer(request, label)
+            return await self._guests.handle(request, partial(self._answer, label=label))
         except NeuroError as exc:
             return _refusal(request, exc)
         except ConnectionError:
@@ -82,16 +85,16 @@ class Published:
     async def _answer(self, request: web.Request, label: str) -> web.StreamResponse:
         check(request)
         site = await self._publishing.find(label)
-        http = site.job.container.http
+        http = None if site is None else site.job.container.http
         origin = self._origin(request)
-        if http is None or http.requires_auth:
+        if site is None or http is None or http.requires_auth:  # a stranger does not learn which of these it is
             if request.raw_path.partition("?")[0] == ENTRANCE:
                 return await self._enter(request, label)
             user = await self._user(request, label, origin)
             if user is None:
                 return self._stranger(request, label)
             request[user_key] = user
-            await self._publishing.check(user, site.job)
+            site = await self._publishing.admit(user, site)
         return await self._pass_on(request, site, origin)
 
     async def _pass_on(self, request: web.Request, site: Site, origin: URL) -> web.StreamResponse:
@@ -106,11 +109,11 @@ class Published:
         if token is not None and self._auth.is_token(token):
             return await self._auth.authenticate(token)
         pass_ = request.cookies.get(self._cookie)
-        name = None if pass_ is None else await self._auth.passes.holder(pass_, label)
-        if name is None:
+        holder = None if pass_ is None else await self._auth.passes.holder(pass_, label)
+        if holder is None:
             return None
         _check_origin(request, origin)
-        return User(name)
+        return User(holder.identity, holder.session)
 
     def _stranger(self, request: web.Request, label: str) -> web.Response:
         """A browser is sent to the platform's login page and comes back with a code; a program must bring a token."""

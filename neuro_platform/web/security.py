@@ -40,7 +40,7 @@ PUBLIC: Final = frozenset(
 SOFT: Final = frozenset({f"{API}/config"})
 
 QUERY_TOKEN: Final = "neuro-auth-token"  # noqa: S105  (the name of a query parameter)
-_HOST: Final = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(:[0-9]{1,5})?")
+_HOST: Final = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(:(?P<port>[0-9]{1,5}))?")
 _WILDCARDS: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (not a bind)
 
 
@@ -136,7 +136,9 @@ class AccessLogger(AbstractAccessLogger):
 def host_name(header: str) -> str | None:
     """The name in a ``Host`` header, without port and brackets; None when it is no such thing."""
     found = _HOST.fullmatch(header)
-    return (found["address"] or found["name"]).lower() if found else None
+    if found is None or int(found["port"] or 0) > 65535:
+        return None
+    return (found["address"] or found["name"]).lower()
 
 
 def _is_ours(name: str, settings: Settings) -> bool:
@@ -168,8 +170,10 @@ def _same_origin(origin: str, request: web.Request) -> bool:
 
 def bearer_token(headers: Mapping[str, str]) -> str | None:
     """The token that a request brings, if it brings one and nothing else."""
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+    match headers.get("Authorization", "").split(maxsplit=1):
+        case [scheme, token] if scheme.lower() == "bearer":
+            return token.strip()
+    return None
 
 
 def _token(request: web.Request) -> str:

@@ -21,10 +21,12 @@ import pytest
 from aiohttp import WSMsgType, web
 from yarl import URL
 
+from neuro_platform.auth.service import User
 from neuro_platform.engines.base import Capacity
 from neuro_platform.services.jobs import utc_now
 from neuro_platform.services.publishing import NotStarted
 from neuro_platform.settings import Settings
+from neuro_platform.web import guests
 from neuro_sdk import IllegalArgumentError, JobDescription, NotSupportedError
 from neuro_sdk.wire.users import Action
 from tests.conftest import Platform, running_platform
@@ -422,8 +424,9 @@ async def test_hop_by_hop_headers_end_here(site: Published) -> None:
 
 async def test_a_site_learns_who_asks_and_under_which_name(site: Published) -> None:
     lies = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Host": "evil", "X-Real-IP": "1.2.3.4", "Forwarded": "for=evil"}
-    seen = await site.echo(headers=lies)
+    seen = await site.echo(headers={**lies, "X_Forwarded_For": "1.2.3.4", "x-real_ip": "1.2.3.4"})
 
+    assert header(seen, "X_Forwarded_For") == header(seen, "x-real_ip") == []
     assert header(seen, "Host") == [site.host]
     assert header(seen, "X-Forwarded-For") == ["127.0.0.1"]
     assert header(seen, "X-Real-IP") == ["127.0.0.1"]
@@ -522,6 +525,36 @@ async def test_an_answer_that_breaks_off_is_not_taken_for_whole(site: Published)
             await answer.read()
 
 
+@pytest.mark.parametrize(
+    ("answered", "status", "passed"),
+    [
+        ("HTTP/1.1 101 Now\nUpgrade: websocket\nConnection: Upgrade\n\nanything", 502, ""),
+        ("HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 3\n\nok!", 502, ""),
+        ("HTTP/1.1 200 OK\nContent-Length: 2\nTransfer-Encoding: chunked\n\n2\nok\n0\n\n", 502, ""),
+        ("HTTP/1.1 200 OK\nX-A: a\rSet-Cookie: b=1\nContent-Length: 2\n\nok", 502, ""),
+        ("HTTP/1.1 200 OK\nX-A: a\n b\nContent-Length: 2\n\nok", 200, "X-A: a b\r\n"),
+        ("HTTP/1.1 200 OK\nX-A: a\x01b\nContent-Length: 2\n\nok", 200, "X-A: a?b\r\n"),
+        ("HTTP/1.1 200 OK\nContent-Length: 2\n\nokHTTP/1.1 200 OK\nContent-Length: 4\n\nevil", 200, "\r\n\r\nok"),
+    ],
+)
+async def test_an_odd_answer_cannot_speak_for_the_platform(
+    platform: Platform, answered: str, status: int, passed: str
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answered.replace("\n", "\r\n").encode())
+        await writer.drain()
+        writer.close()
+
+    async with publish(platform) as site, await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        platform.engine.listen(f"{site.job.id}.1", PORT, at=("0.0.0.0", server.sockets[0].getsockname()[1]))
+        got = await site.raw(f"GET / HTTP/1.1\nHost: {site.host}\nConnection: close\n\n")
+
+    assert (int(got.split()[1]), got.count("HTTP/1.1")) == (status, 1)
+    assert passed in got
+    assert "evil" not in got
+
+
 # Who may come in
 
 VISIT = {"Accept": "text/html,*/*", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
@@ -602,6 +635,61 @@ async def test_somebody_it_is_shared_with_comes_in_as_far_as_to_use_it(private: 
 
     async with private.ask("/echo", host=url.authority, headers={"Cookie": cookie}) as answer:
         assert answer.status == 404
+
+
+@pytest.mark.parametrize("by", ["cookie", "token"])
+@pytest.mark.parametrize("what", ["permission", "login"])
+async def test_a_socket_ends_with_what_let_it_in(
+    private: Published, monkeypatch: pytest.MonkeyPatch, what: str, by: str
+) -> None:
+    """And the owner's does not."""
+    monkeypatch.setattr(guests, "_PAUSE", 0.05)
+    token = await alice(private)
+    job, platform = private.job, private.platform
+    await platform.parts.permissions.grant(platform.user, "alice", [(str(job.uri), Action.WRITE)])
+    cookie, _ = await enter(private, url := await way_in(private, token=token))
+    credential = {"Cookie": cookie} if by == "cookie" else {"Authorization": f"Bearer {token}"}
+    own = {"Authorization": f"Bearer {platform.token}"}
+    mine = await _socket(private, headers=own)
+    theirs = await _socket(private, headers={"Host": url.authority, **credential})
+    await theirs.send_str("hello")
+    assert (await theirs.receive(timeout=30)).data == "hello"
+
+    if what == "permission":
+        permission = platform.url / "users/alice/permissions"
+        async with private.http.delete(permission, params={"uri": str(job.uri)}, headers=own) as answer:
+            assert answer.status == 204
+    else:
+        [personal] = await platform.parts.auth.tokens(User("alice"))
+        await platform.parts.auth.revoke_token(personal.id)
+
+    assert (await theirs.receive(timeout=30)).type is WSMsgType.CLOSED
+    await mine.send_str("still here")
+    assert (await mine.receive(timeout=30)).data == "still here"
+    await mine.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_stranger_does_not_learn_what_is_published(private: Published, method: str) -> None:
+    """Neither of which names there are jobs, nor which of them listen."""
+    token = await alice(private)
+    here = private.job.http_url.authority
+    nowhere = here.replace("notebook", "otherone")
+    for headers in ({}, VISIT, {"Authorization": f"Bearer {token}"}):
+        said = []
+        for host in (here, nowhere):
+            async with private.ask("/", method, host=host, headers=headers) as answer:
+                where = answer.headers.get("Location", "").replace("otherone", "notebook")
+                said.append((answer.status, where, await answer.text()))
+        assert said[0] == said[1]
+    pages = []
+    for host in (here, nowhere):
+        page = private.url("/open").with_query(job=host.partition(".")[0], path="/")
+        _, form = await _log_in(private, page, "alice")
+        done, _ = await _log_in(private, page, "alice")
+        text = re.sub(r"value=\"\w+\"", "", (await form.text()) + await done.text())
+        pages.append((form.status, done.status, text.replace("otherone", "notebook")))
+    assert pages[0] == pages[1]
 
 
 async def test_the_command_line_opens_it_once(private: Published) -> None:
@@ -767,7 +855,7 @@ async def test_the_way_back_leads_nowhere_else(private: Published, path: str) ->
     assert where == "/"
 
 
-@pytest.mark.parametrize("job", ["", "nobody--here", "job-00000000-0000-0000-0000-000000000000", "x" * 500, "a.b"])
+@pytest.mark.parametrize("job", ["", "x" * 500, "x" * 64, "a.b", "a@b", "a/b", "a:1", "-a", "A"])
 async def test_there_is_no_way_to_a_job_that_is_none(private: Published, job: str) -> None:
     for method in ("GET", "POST"):
         async with private.http.request(method, private.url("/open").with_query(job=job, path="/")) as answer:
@@ -794,6 +882,9 @@ async def test_a_site_for_everybody_asks_nobody_and_keeps_our_tokens_out(site: P
 
     assert header(seen, "Authorization") == header(seen, "Cookie") == []
     assert header(own, "Authorization") == ["Bearer the-sites-own"]
+    tab = await site.echo(headers={"Authorization": f"bearer\t{site.platform.token}"})
+
+    assert header(tab, "Authorization") == []
     assert await way_in(site) == site.job.plain_http_url
     async with site.ask("/.neuro/enter?code=x") as answer:
         assert answer.status == 404  # by the site
@@ -840,13 +931,15 @@ async def test_behind_tls_all_is_under_the_name_for_jobs(tmp_path: Path) -> None
         "-",
         "%2e",
         "job-00000000-0000-0000-0000-000000000000.evil",
+        "x" * 64,
     ],
 )
 async def test_names_of_no_job_lead_nowhere(site: Published, name: str) -> None:
     for host in (f"{name}.localhost", f"{name}.localhost:{site.platform.parts.settings.port}"):
-        async with site.ask("/api/v1/config", host=host) as answer:
-            assert answer.status in (400, 404, 421)
-            assert b"clusters" not in await answer.read()
+        for token, statuses in ((site.platform.token, (400, 404, 421)), (None, (400, 401, 421))):
+            async with site.ask("/api/v1/config", host=host, token=token) as answer:
+                assert answer.status in statuses
+                assert b"clusters" not in await answer.read()
 
 
 async def test_nothing_of_the_platform_is_at_a_jobs_address(site: Published) -> None:
@@ -892,13 +985,21 @@ async def test_there_must_be_one_host_and_the_same_everywhere(site: Published) -
         "GET /echo HTTP/1.1\nHost: {host}\nX-Long: " + "x" * 100_000 + "\n\n",
         "GET /echo" + "x" * 100_000 + " HTTP/1.1\nHost: {host}\n\n",
         "CONNECT {host} HTTP/1.1\nHost: {host}\n\n",
+        "GET @127.0.0.1/ HTTP/1.1\nHost: {host}\n\n",
+        "GET x:@127.0.0.1/ HTTP/1.1\nHost: {host}\n\n",
+        "GET http://{host}:@127.0.0.1:9/ HTTP/1.1\nHost: {host}\n\n",
+        "GET /echo HTTP/1.1\nHost: {job}:99999\n\n",
+        "GET /echo HTTP/1.1\nHost: {host}\nAuthorization: Basic eDp5\nAuthorization: Bearer x\n\n",
+        "GET /ws HTTP/1.1\nHost: {host}\nUpgrade: websocket\nConnection: upgrade\nContent-Length: 5\n\nhello",
+        "GET /ws HTTP/1.1\nHost: {host}\nUpgrade: websocket\nConnection: upgrade\nTransfer-Encoding: chunked\n\n0\n\n",
         "OPTIONS * HTTP/1.1\nHost: {host}\n\n",
         "POST /echo HTTP/1.1\nHost: {host}\nExpect: tea\nContent-Length: 0\n\n",
         "nonsense\n\n",
     ],
 )
 async def test_what_could_be_read_in_two_ways_is_refused(site: Published, request_: str) -> None:
-    answer = await site.raw(request_.format(host=site.host).replace("\n\n", "\nConnection: close\n\n", 1))
+    filled = request_.format(host=site.host, job=site.host.partition(":")[0])
+    answer = await site.raw(filled.replace("\n\n", "\nConnection: close\n\n", 1))
 
     assert answer.startswith(("HTTP/1.1 4", "HTTP/1.0 4")), answer[:200]
     assert answer.count("HTTP/1.") == 1

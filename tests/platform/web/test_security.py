@@ -68,8 +68,11 @@ async def test_a_host_that_is_no_host_is_refused(door: Door, name: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-@pytest.mark.parametrize("hosts", ["", "Host: localhost\nHost: localhost\n", "Host: localhost\nHost: evil.example\n"])
-async def test_there_must_be_exactly_one_host(door: Door, hosts: str, version: str) -> None:
+@pytest.mark.parametrize(
+    "hosts",
+    ["", "Host: localhost:65536\n", "Host: localhost\nHost: localhost\n", "Host: localhost\nHost: evil.example\n"],
+)
+async def test_there_must_be_exactly_one_good_host(door: Door, hosts: str, version: str) -> None:
     answer = await _raw(door, f"GET /api/v1/config HTTP/{version}\n{hosts}Connection: close\n\n")
 
     assert answer.split()[1] == "400"
