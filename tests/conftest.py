@@ -19,6 +19,7 @@ from neuro_sdk.testing import Platform, open_platform
 __all__ = ["Platform", "running_platform"]
 
 pytest_plugins = ["neuro_sdk.pytest_plugin"]
+pytest.register_assert_rewrite("tests.platform.engines.contract")  # its assertions explain themselves like any test's
 
 
 @pytest.fixture(autouse=True)
