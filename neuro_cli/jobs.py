@@ -28,7 +28,7 @@ async def attached(root: Root, client: Client, job: JobDescription, *, is_new: b
 
     A new job is ours: all its output is shown, and its input ends where ours does.
     """
-    from neuro_sdk import AuthorizationError
+    from neuro_sdk import AuthorizationError, NotAPlatform, ServerNotAvailable
 
     tty, takes_input = job.container.tty, job.container.tty or job.container.stdin
     if takes_input and has_input():
@@ -63,6 +63,11 @@ async def attached(root: Root, client: Client, job: JobDescription, *, is_new: b
             outcome = await session.run()
     except BrokenPipeError:
         await _tell_alone(root, client, job)
+        raise
+    except (NotAPlatform, ServerNotAvailable):
+        if is_new:
+            name = job.name or job.id
+            root.warn(f"{job.id} was started: neuro logs {name} shows its output, neuro kill {name} ends it")
         raise
     finally:
         waiting.cancel()

@@ -33,6 +33,7 @@ from neuro_sdk.errors import (
     ServerNotAvailable,
 )
 from neuro_sdk.wire.codec import convert, decode, encode, load
+from neuro_sdk.wire.frames import FEATURE
 from neuro_sdk.wire.names import is_utf8
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ _BY_STATUS: Final[Mapping[int, type[NeuroError]]] = {
     409: Conflict,
     502: ServerNotAvailable,
 }
+_NO_UPGRADE: Final = frozenset({405, 426, 501})  # without a reason: whoever answers knows no WebSockets
 
 
 class Credentials(Protocol):
@@ -214,7 +216,7 @@ class Core:
             try:
                 socket = await stack.enter_async_context(opening)
             except aiohttp.WSServerHandshakeError as exc:
-                raise refusal_of(exc) from exc
+                raise refusal_of(exc, explains=FEATURE in self.features) from exc
             yield socket
 
     async def close(self) -> None:
@@ -311,17 +313,33 @@ async def error_of(response: aiohttp.ClientResponse) -> Exception:
     return _with_missing(_class_of(response.status, document.get("code"))(message), document)
 
 
-def refusal_of(exc: aiohttp.WSServerHandshakeError) -> Exception:
-    """The same for a WebSocket handshake, whose reason travels in a header (API v1, chapter 1.6)."""
+def refusal_of(exc: aiohttp.WSServerHandshakeError, *, explains: bool) -> Exception:
+    """The same for a WebSocket handshake, whose reason travels in a header (API v1, chapter 1.6).
+
+    A platform that always ``explains`` did not refuse without a reason: a proxy before it does not pass WebSockets on.
+    """
     document: object = None
     if exc.headers is not None and "X-Error" in exc.headers:
         with contextlib.suppress(IllegalArgumentError):
             document = load(exc.headers["X-Error"])
     members = document if isinstance(document, dict) else {}
     kind = _class_of(exc.status, members.get("code"))
-    otherwise = f"{place(exc.request_info.real_url)} refused the connection: {exc.status}"
-    message = str(members.get("error") or _missing_words(members) or otherwise)
+    if not members and (
+        exc.status in _NO_UPGRADE or exc.status < 400 or (explains and exc.status < 500 and exc.status != 401)
+    ):
+        kind = NotAPlatform
+    message = str(members.get("error") or _missing_words(members) or _no_websocket(exc))
     return _with_missing(_refused(kind)(exc, message), members)
+
+
+def _no_websocket(exc: aiohttp.WSServerHandshakeError) -> str:
+    headers: Mapping[str, str] = exc.headers or {}
+    who = "; ".join(f"{name}: {headers[name]}" for name in ("Via", "Server") if name in headers)
+    answered = " ".join(filter(None, (str(exc.status), f"({who})" if who else "")))
+    return (
+        f"{place(exc.request_info.real_url)} refused to open a WebSocket: {answered}. Is there a proxy before the"
+        " platform? It has to let WebSocket upgrades through"
+    )
 
 
 def gen_trace_id() -> str:

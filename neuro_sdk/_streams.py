@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final, Self
 
@@ -281,8 +281,34 @@ class FramedStream(StdStream):
                     await self._told.wait()
 
 
+class LogStream(StdStream):
+    """What a job wrote that has ended, in place of a stream: there is nobody to take input."""
+
+    def __init__(self, log: AsyncGenerator[bytes, None], end: Callable[[], Awaitable[int | None]]) -> None:
+        self._log = log
+        self._end = end
+
+    async def read_out(self) -> Message | None:
+        async for chunk in self._log:
+            return Message(1, chunk)
+        self.exit_code = await self._end()
+        return None
+
+    async def write_in(self, data: bytes) -> None: ...
+
+    async def write_eof(self) -> None: ...
+
+    async def resize(self, *, w: int, h: int) -> None: ...
+
+    async def close(self) -> None:
+        await self._log.aclose()
+
+
 class PlainStream(StdStream):
-    """A stream of API v1: it cannot be resumed, and how the program ended has to be asked for (``end``)."""
+    """A stream of API v1: it cannot be resumed, and how the program ended has to be asked for (``end``).
+
+    Of a job that has ended some platforms close it at once; then ``replay`` has the output (API v1, chapter 6.4).
+    """
 
     def __init__(
         self,
@@ -291,11 +317,14 @@ class PlainStream(StdStream):
         *,
         resize: Callable[[int, int], Awaitable[None]],
         end: Callable[[], Awaitable[int | None]],
+        replay: Callable[[], AsyncGenerator[bytes, None]] | None = None,
     ) -> None:
         self._socket = socket
         self._what = what
         self._resize = resize
         self._end = end
+        self._replay = replay
+        self._log: LogStream | None = None
         self._closed = False
 
     async def read_out(self) -> Message | None:
@@ -303,12 +332,20 @@ class PlainStream(StdStream):
             message = await self._socket.receive()
             if message.type is aiohttp.WSMsgType.BINARY:
                 if len(message.data) > 1:
+                    self._replay = None
                     return Message(message.data[0], message.data[1:])
             elif message.type is aiohttp.WSMsgType.CLOSE and message.data == aiohttp.WSCloseCode.OK:
                 self._closed = True
-                self.exit_code = await self._end()
+                if self._replay is None:
+                    self.exit_code = await self._end()
+                else:
+                    self._log = LogStream(self._replay(), self._end)
             elif not self._closed:
                 raise StreamLost(f"The connection to {self._what} was lost, and this platform cannot resume it")
+        if self._log is not None:
+            if (said := await self._log.read_out()) is not None:
+                return said
+            self.exit_code = self._log.exit_code
         return None
 
     async def write_in(self, data: bytes) -> None:
@@ -326,6 +363,8 @@ class PlainStream(StdStream):
     async def close(self) -> None:
         self._closed = True
         await self._socket.close()
+        if self._log is not None:
+            await self._log.close()
 
 
 class ChosenStream(StdStream):

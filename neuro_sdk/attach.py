@@ -12,7 +12,7 @@ import shlex
 import uuid
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -23,7 +23,7 @@ from neuro_sdk._core import Core
 from neuro_sdk._listing import Flow
 from neuro_sdk._logs import Excerpt, FramedLog, plain_log
 from neuro_sdk._patience import BROKEN, SILENCE, Broken, Patience
-from neuro_sdk._streams import ChosenStream, FramedStream, PlainStream, StdStream
+from neuro_sdk._streams import ChosenStream, FramedStream, LogStream, PlainStream, StdStream
 from neuro_sdk._waiting import told
 from neuro_sdk.errors import ClientError, IllegalArgumentError, NotSupportedError, ResourceNotFound, StreamLost
 from neuro_sdk.forward import PortForward
@@ -152,9 +152,24 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
         async def end() -> int | None:
             return await self._end_of_job(id)
 
+        def log() -> AsyncGenerator[bytes, None]:
+            return self._plain_log(id, Excerpt())
+
         await self._not_pending(id)
-        async with self._core.ws_connect(self._url(id, "attach"), params=params) as socket:
-            yield PlainStream(socket, f"job {id}", resize=resize, end=end)
+        async with AsyncExitStack() as stack:
+            replay = log if logs and stdout else None  # for a job that has ended before we could attach
+            try:
+                socket = await stack.enter_async_context(self._core.ws_connect(self._url(id, "attach"), params=params))
+            except ResourceNotFound:
+                if replay is None or not (await self.status(id)).status.is_finished:
+                    raise
+                past = LogStream(replay(), end)
+                stack.push_async_callback(past.close)
+                yield past
+                return
+            plain = PlainStream(socket, f"job {id}", resize=resize, end=end, replay=replay)
+            stack.push_async_callback(plain.close)
+            yield plain
 
     async def exec_create(self, id: str, cmd: str | Sequence[str], *, tty: bool = False) -> str:  # noqa: A002
         """Prepare a command beside the job's program; its id is for :meth:`exec_start`.
@@ -292,7 +307,7 @@ class Streams:  # not an ABC: the parts of a client have a metaclass of their ow
             except aiohttp.WSServerHandshakeError as exc:
                 if came and (await self.status(id)).status.is_finished:
                     return
-                if exc.status == 400 and "X-Error" not in (exc.headers or {}):
+                if exc.status == 400 and not ours and "X-Error" not in (exc.headers or {}):
                     raise ResourceNotFound(f"Job not found: {id}") from exc
                 raise
 

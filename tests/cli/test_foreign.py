@@ -175,3 +175,43 @@ async def test_a_job_that_could_not_be_shared_ends_as_its_program_does(foreign: 
 
     assert (done.code, done.out) == (3, b"out\xff\n")
     assert "not shared with otto" in done.sentence
+
+
+# ---- a proxy before the platform that passes no WebSockets on
+
+
+@pytest.fixture
+def proxied(foreign: Foreign) -> Foreign:
+    foreign.document["features"] = ["frames-1"]  # a platform that would say why
+    foreign.answers[f"GET /api/v1/jobs/{JOB_ID}"] = lambda _: web.json_response(job_document(status="running"))
+    return foreign
+
+
+def refuses_upgrades(foreign: Foreign, status: int) -> None:
+    for path in ("attach", "top"):
+        foreign.answers[f"GET /default/monitoring/{JOB_ID}/{path}"] = lambda _: web.Response(
+            status=status, text="<html>no</html>", headers={"Via": "1.1 corp"}
+        )
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 76), (400, 76), (403, 76), (426, 76), (502, 125)])
+async def test_run_behind_a_proxy_without_websockets(proxied: Foreign, neuro: Neuro, status: int, code: int) -> None:
+    refuses_upgrades(proxied, status)
+
+    done = await neuro("run", "ubuntu", "--", "true")
+
+    *_, started, refused = done.err.splitlines()
+    assert done.code == code
+    assert f"{JOB_ID} was started: neuro logs {JOB_ID} shows its output" in started
+    assert f"refused to open a WebSocket: {status} (Via: 1.1 corp; Server: " in refused
+    assert "Is there a proxy before the platform?" in refused
+
+
+@pytest.mark.parametrize("words", [["attach"], ["top", "--timeout", "20"]])
+async def test_streams_behind_a_proxy_without_websockets(proxied: Foreign, neuro: Neuro, words: list[str]) -> None:
+    refuses_upgrades(proxied, 400)
+
+    done = await neuro(*words, JOB_ID)
+
+    assert done.code == 76
+    assert "refused to open a WebSocket: 400" in done.sentence

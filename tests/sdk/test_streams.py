@@ -891,6 +891,19 @@ async def test_v1_attach_gives_both_directions_and_the_exit_code(here: Place, pl
     assert size == (132, 43)
 
 
+async def test_a_v1_attach_that_comes_after_the_end_has_the_output(here: Place, plain: Client) -> None:
+    log = noise(2_000_000)
+    here.engine.will(output=log, exit_code=7)
+    job = await run(plain)
+    await until(plain, job, lambda seen: seen.status.is_finished)
+
+    async with plain.jobs.attach(job, stdin=True, stdout=True, stderr=True, logs=True) as stream:
+        got = await output(stream)
+
+    assert got == (log, b"")
+    assert stream.exit_code == 7
+
+
 async def test_v1_exec_asks_for_the_exit_code(here: Place, plain: Client) -> None:
     here.engine.will(hold=True)
     here.engine.will_exec(output=b"out", stderr=b"err", exit_code=3)
