@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -165,5 +164,4 @@ async def _questions(
         await task
     finally:
         task.cancel()
-        with suppress(BaseException):
-            await task
+        await asyncio.gather(task, return_exceptions=True)
