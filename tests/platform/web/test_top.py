@@ -216,24 +216,31 @@ class Moody(FakeEngine):
     """Cannot always measure."""
 
     failure: Exception | None = None
+    failures = 0
 
     async def measure(self, handles: Sequence[Handle]) -> Sequence[Usage | None]:
         if self.failure is not None:
+            self.failures += 1
             raise self.failure
         return await super().measure(handles)
 
 
 async def test_a_measurement_that_fails_now_may_do_later(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     caller.engine.__class__ = Moody
-    assert isinstance(caller.engine, Moody)
-    caller.engine.will(hold=True)
+    engine = caller.engine
+    assert isinstance(engine, Moody)
+
+    async def failed() -> bool | None:
+        return engine.failures > 0 or None
+
+    engine.will(hold=True)
     job = await caller.run()
     async with caller.socket(caller.url(job, "top")) as socket:
         await document(socket)
-        caller.engine.failure = ServerNotAvailable("The driver is away")
-        await asyncio.sleep(0.2)
-        caller.engine.failure = None
-        caller.engine.use(f"{job}.1", memory_bytes=5 * MIB)
+        engine.failure = ServerNotAvailable("The driver is away")
+        await eventually(failed)
+        engine.failure = None
+        engine.use(f"{job}.1", memory_bytes=5 * MIB)
 
         async with asyncio.timeout(SECONDS):
             while (await document(socket))["memory"] != 5:

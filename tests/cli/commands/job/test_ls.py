@@ -275,7 +275,7 @@ async def test_watching_outlives_a_platform_that_is_away_for_a_moment(platform: 
             await listing.stdout.readline()
             proxy.away = True
             proxy.cut()
-            await asyncio.sleep(0.3)
+            assert b"to come back" in await listing.stderr.readline()
             proxy.away = False
             second = await submit(platform, "second")
             assert (await listing.stdout.readline()).decode().strip() == second
