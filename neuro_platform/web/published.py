@@ -38,8 +38,7 @@ _TITLES: Final = {
     AuthorizationError: "Not for you",
     ServerNotAvailable: "The job gave no answer",
 }
-
-
+_UNCACHED: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 _LOOKS_AGAIN: Final = Html('<p class="hint">This page looks again by itself.</p>')
 _START: Final = Html('<a class="button primary" href="/">Open the job</a>')
 
@@ -171,9 +170,6 @@ class Published:
         if self._settings.public_url is not None or self._settings.jobs_url is not None:
             return base
         return base.with_port(self._origin(request).port)
-
-
-_UNCACHED: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
 def _is_visit(request: web.BaseRequest) -> bool:
