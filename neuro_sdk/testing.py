@@ -204,8 +204,9 @@ class Platform:
             yield
         finally:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
 
     async def add_user(self, name: str, password: str = "correct horse battery") -> str:  # noqa: S107
         """Another user; returns a token."""

@@ -37,6 +37,14 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_the_map_names_what_there_is() -> None:
+    """Its tables give files by the end of their path."""
+    named = set(re.findall(r"`([\w/]+\.py)`", (ROOT / "docs" / "architecture.md").read_text()))
+    there = [f"/{path.relative_to(ROOT)}" for path in ROOT.glob("*/**/*.py")]
+
+    assert [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in there)] == []
+
+
 def test_change_notes_are_of_a_known_kind() -> None:
     kinds = {path.name.split(".")[-2] for path in (ROOT / "CHANGELOG.d").glob("*.*.md")}
 
