@@ -146,7 +146,9 @@ class Publishing:
         try:
             return await engine.reach(site.handle, http.port)
         except ResourceNotFound as exc:
-            raise NotListening(f"{exc}. It may still be getting ready") from exc
+            # everybody may read this where no login is asked for, and it says at which other ports the job listens
+            said = str(exc) if http.requires_auth else f"Nothing of the job answers at port {http.port}"
+            raise NotListening(f"{said}. It may still be getting ready") from exc
 
     def _changed(self, _: Record) -> None:
         """Any job may be the newest of its name now, or have ended."""

@@ -25,6 +25,7 @@ from neuro_platform.web.forms import (
     browser_user,
     by_password,
     cookie_name,
+    drop_cookie,
     form_is_ours,
     form_page,
     login_page,
@@ -220,7 +221,7 @@ async def _logged_out(request: web.Request) -> web.Response:
     if secret is not None:
         await request.app[auth_key].logins.forget_browser(secret)
     answer_ = page("logged-out", "You are logged out")
-    answer_.del_cookie(cookie_name(request, "login"))
+    drop_cookie(request, answer_, "login")
     return answer_
 
 

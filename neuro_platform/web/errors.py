@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 
@@ -15,6 +16,8 @@ from neuro_sdk.errors import AuthorizationError, NeuroError
 from neuro_sdk.wire.codec import encode
 
 log = logging.getLogger(__name__)
+
+CLIENT_GONE: Final = 499  # for the log; nobody else hears it
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -40,7 +43,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return answer
     except (ConnectionError, TimeoutError):
         if request.transport is None or request.transport.is_closing():
-            raise  # the client is gone: nobody to tell
+            return web.Response(status=CLIENT_GONE)  # what is raised, aiohttp takes for a fault, and logs at length
         return refusal(request, 500, incident(request), "error")
     except Exception:  # noqa: BLE001  (whatever it is, the client gets an answer and the log the traceback)
         return refusal(request, 500, incident(request), "error")

@@ -147,7 +147,13 @@ def cookie_name(request: web.Request, name: str) -> str:
     """What a cookie of ours is called here."""
     # Browsers do not tell the ports of a host apart: without the port two platforms would log each other out. The name
     # stays clear of NEURO_*_SESSION, which earlier clients store.
-    return f"neuro-{name}-{request.url.port}"
+    # `__Host-` has browsers refuse such a cookie from any other host, as one below ours; they take it over TLS only.
+    return f"{'__Host-' if _is_secure(request) else ''}neuro-{name}-{request.url.port}"
+
+
+def drop_cookie(request: web.Request, response: web.Response, name: str) -> None:
+    """Have the browser forget a cookie of ours."""
+    response.del_cookie(cookie_name(request, name), secure=_is_secure(request))
 
 
 def set_cookie(request: web.Request, response: web.Response, name: str, value: str, *, life: int | None = None) -> None:
@@ -158,5 +164,9 @@ def set_cookie(request: web.Request, response: web.Response, name: str, value: s
         max_age=life,
         httponly=True,
         samesite="Strict",
-        secure=request.app[settings_key].base_url.scheme == "https" or request.scheme == "https",
+        secure=_is_secure(request),
     )
+
+
+def _is_secure(request: web.Request) -> bool:
+    return request.app[settings_key].base_url.scheme == "https" or request.scheme == "https"

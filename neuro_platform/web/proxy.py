@@ -19,6 +19,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from neuro_platform.settings import LOOPBACK
+from neuro_platform.web.errors import CLIENT_GONE
 from neuro_sdk.errors import IllegalArgumentError, NotSupportedError, ServerNotAvailable
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,6 @@ _OURS_TO_SAY: Final = frozenset(
     {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"}
 )
 _AUTOMATIC: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.USER_AGENT)  # that aiohttp would add
-CLIENT_GONE: Final = 499  # for the log; nobody else hears it
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header may have (RFC 9110, 5.5)
 _CONNECTING: Final = 10.0  # seconds
 _HEADER_BYTES: Final = 64 * 1024  # of one header of an answer
@@ -177,10 +177,10 @@ def forward_headers(request: web.BaseRequest, address: Address, origin: URL, *, 
         for name in (hdrs.ORIGIN, hdrs.REFERER):
             if (value := headers.get(name)) is not None and (rest := _within(value, origin)) is not None:
                 headers[name] = str(own.origin()) + rest
-    before = request.headers.get("X-Forwarded-For") if behind_proxy else None
+    before = _line(", ".join(request.headers.getall("X-Forwarded-For", []))) if behind_proxy else ""
     client = request.remote or "unknown"
-    headers["X-Forwarded-For"] = f"{_line(before)}, {client}" if before else client
-    headers["X-Real-IP"] = _line(before).split(",")[0].strip() if before else client
+    headers["X-Forwarded-For"] = f"{before}, {client}" if before else client
+    headers["X-Real-IP"] = before.rpartition(",")[2].strip() or client  # the proxy's word; those before are hearsay
     headers["X-Forwarded-Proto"] = origin.scheme
     headers["X-Forwarded-Host"] = origin.authority
     headers["X-Forwarded-Port"] = str(origin.port)

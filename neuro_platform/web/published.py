@@ -12,11 +12,11 @@ from yarl import URL
 
 from neuro_platform.auth.service import User
 from neuro_platform.services.publishing import NotListening, NotStarted
-from neuro_platform.web.errors import incident, refusal
+from neuro_platform.web.errors import CLIENT_GONE, incident, refusal
 from neuro_platform.web.http import is_websocket
 from neuro_platform.web.keys import label_key, user_key
 from neuro_platform.web.page import Html, standalone
-from neuro_platform.web.proxy import CLIENT_GONE, Proxy, check, forward_headers
+from neuro_platform.web.proxy import Proxy, check, forward_headers
 from neuro_platform.web.security import bearer_token, host_name
 from neuro_sdk.errors import AuthenticationError, AuthorizationError, NeuroError, ResourceNotFound, ServerNotAvailable
 

@@ -169,7 +169,14 @@ async def test_behind_tls_the_cookies_are_for_tls_only(tmp_path: Path) -> None:
     async with open_door(tmp_path, public_url="https://lab.example") as door:
         page = await door.page(door.ask())
 
-        assert "Secure" in page.response.headers["Set-Cookie"]
+        gone = await door.page(door.url / "logout")
+
+    for answer, name in ((page, "form"), (gone, "login")):
+        first, *parts = answer.response.headers["Set-Cookie"].split(";")
+        attributes = {part.strip().partition("=")[0].lower() for part in parts}
+        assert first.startswith(f"__Host-neuro-{name}-")
+        assert attributes >= {"secure", "path"}  # without which browsers refuse such a name, and what deletes it
+        assert "domain" not in attributes
 
 
 @pytest.mark.parametrize("fields", [{"form_token": ""}, {"form_token": "0" * 64}, {"form_token": "ü"}])

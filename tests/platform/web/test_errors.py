@@ -41,10 +41,16 @@ async def slow(_request: web.Request) -> web.Response:
     raise TimeoutError
 
 
+async def left(request: web.Request) -> web.Response:
+    assert request.transport is not None
+    request.transport.abort()
+    raise ConnectionResetError
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
     app = web.Application(middlewares=[errors])
-    for handler in (ours, away, bug, slow):
+    for handler in (ours, away, bug, slow, left):
         app.router.add_get(f"/{handler.__name__}", handler)
         app.router.add_post(f"/{handler.__name__}", handler)
     async with TestClient(TestServer(app)) as client:
@@ -55,6 +61,13 @@ async def test_an_error_of_ours_has_its_status_and_sentence(client: TestClient[A
     async with client.get("/ours") as answer:
         assert answer.status == 409
         assert await answer.json() == {"error": "The name is taken", "code": "conflict"}
+
+
+async def test_a_client_that_leaves_is_no_fault(client: TestClient[Any, Any], caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await client.get("/left")
+
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_a_refused_websocket_says_it_in_the_header(client: TestClient[Any, Any]) -> None:

@@ -488,11 +488,13 @@ async def test_a_job_that_waits_says_so_and_looks_again(site: Published) -> None
 async def test_a_job_that_does_not_listen_yet_says_so_and_looks_again(site: Published) -> None:
     job = await start(site.platform)
     host = job.plain_http_url.authority
+    site.platform.engine.listen(f"{job.id}.1", 5432, at=("127.0.0.1", 1))
 
     async with site.ask("/", host=host, headers={"Accept": "text/html"}) as page:
         text = await page.text()
         assert page.status == 502
-        assert "Nothing of the job listens on port 8888" in text
+        assert "Nothing of the job answers at port 8888" in text
+        assert "5432" not in text  # which is not for everybody to know
         assert 'content="2"' in text
     async with site.ask("/", host=host) as answer:
         assert (answer.status, answer.content_type) == (502, "application/json")
@@ -905,6 +907,18 @@ async def test_behind_tls_all_is_under_the_name_for_jobs(tmp_path: Path) -> None
             host=url.authority,
             headers={"Cookie": f"{cookie.key}={cookie.value}", "X-Forwarded-For": "192.0.2.7"},
         )
+        # what a client says of itself, before the proxy's word in the same header or in another one
+        lies = [
+            json.loads(
+                (await site.raw(head + f"Host: {site.host}\nAuthorization: Bearer {platform.token}\n\n")).partition(
+                    "\r\n\r\n"
+                )[2]
+            )
+            for head in (
+                "GET /echo HTTP/1.0\nX-Forwarded-For: 6.6.6.6, 192.0.2.7\n",
+                "GET /echo HTTP/1.0\nX-Forwarded-For: 6.6.6.6\nX-Forwarded-For: 192.0.2.7\n",
+            )
+        ]
         async with site.ask("/", host=url.authority, headers=VISIT) as stranger:
             assert stranger.headers["Location"].startswith("https://neuro.example/open?")
 
@@ -912,7 +926,11 @@ async def test_behind_tls_all_is_under_the_name_for_jobs(tmp_path: Path) -> None
     assert url.origin() == site.job.plain_http_url
     assert (cookie.key, cookie["secure"]) == ("__Host-neuro-job", True)
     assert header(seen, "X-Forwarded-For") == ["192.0.2.7, 127.0.0.1"]
+    assert header(seen, "X-Real-IP") == ["192.0.2.7"]
     assert header(seen, "X-Forwarded-Proto") == ["https"]
+    for lie in lies:
+        assert header(lie, "X-Forwarded-For") == ["6.6.6.6, 192.0.2.7, 127.0.0.1"]
+        assert header(lie, "X-Real-IP") == ["192.0.2.7"]
 
 
 # Names
