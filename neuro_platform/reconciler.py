@@ -22,13 +22,11 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-from sqlalchemy.exc import SQLAlchemyError
+from typing import Any, Final
 
 from neuro_platform.engines.base import Engine, Handle, Report, State
 from neuro_platform.services.admission import Room, Share, in_order, why_seatless, why_waiting
@@ -37,6 +35,7 @@ from neuro_platform.services.jobs import utc_now
 from neuro_platform.services.outcome import CANNOT_RUN, cancelled, finished, item_of, seen
 from neuro_platform.services.tasks import JobLogins, attempt_folder, files_of, task_id, task_of
 from neuro_platform.states import run_time, step
+from neuro_platform.steps import Steps, surviving
 from neuro_platform.store.jobs import JobStore, Phase, Record, Stop
 from neuro_sdk.errors import NeuroError, ServerNotAvailable
 from neuro_sdk.wire.codec import replace
@@ -47,8 +46,6 @@ log = logging.getLogger(__name__)
 POLL: Final = 1.0  # seconds between two looks at everything; hints make it quicker, this makes it sure
 
 _AGAIN: Final = 5.0  # seconds after the grace until a stop is asked for again
-_SHORTEST_PAUSE: Final = 0.5  # before a step that failed is made again, doubled each time
-_LONGEST_PAUSE: Final = 30.0
 _SHORT_QUEUE: Final = 200
 _IN_QUEUE: Final = (Phase.WAITING, Phase.QUEUED)
 _SAYING: Final = ""  # in the place of a job's id: the sentences of those that wait
@@ -99,7 +96,7 @@ class Reconciler:
 
     async def _heed_for_ever(self) -> None:
         while True:
-            with _surviving("looking for jobs that are to stop"):
+            with surviving("looking for jobs that are to stop"):
                 await self._heed()
             await asyncio.sleep(POLL)
 
@@ -143,13 +140,11 @@ class _Lane:
         self._queue: dict[str, Record] = {}  # waiting for their turn, as they came
         self._active: dict[str, Record] = {}  # all others that are not done
         self._given: dict[str, Share] = {}  # to jobs whose turn has come, until that is stored
-        self._steps: dict[str, asyncio.Task[None]] = {}  # being made now, at most one for each job
-        self._pauses: dict[str, _Pause] = {}  # before a step that failed is made again
+        self._steps = Steps(name, self._made)
         self._asked: dict[str, float] = {}  # when a job was last asked to stop, by the loop's clock
         self._watches: dict[str, tuple[Handle, asyncio.Task[None]]] = {}
         self._hints: set[str] = set()  # jobs of which something new may be seen
         self._odd: set[str] = set()  # jobs that the engine could not be asked after
-        self._missed: set[str] = set()  # jobs of which something new was seen in the middle of a step
         self._wake, self._look_now = asyncio.Event(), asyncio.Event()
         self._looking = False
         self._words_due = 0.0  # when the sentences of a long queue may be renewed
@@ -159,7 +154,7 @@ class _Lane:
         self._loops = [asyncio.create_task(self._act_for_ever()), asyncio.create_task(self._look_for_ever())]
 
     async def close(self) -> None:
-        tasks = [*self._loops, *self._steps.values(), *[task for _, task in self._watches.values()]]
+        tasks = [*self._loops, *self._steps.tasks, *[task for _, task in self._watches.values()]]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -179,7 +174,7 @@ class _Lane:
         self._hints.update(self._active)
         self._look_now.set()
         self._wake.set()
-        while self._steps or self._wake.is_set() or self._hints or self._looking or await self._has_news():  # noqa: ASYNC110
+        while self._steps.tasks or self._wake.is_set() or self._hints or self._looking or await self._has_news():  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # several things to wait for, and tests only
 
     def told(self, record: Record) -> None:
@@ -187,7 +182,7 @@ class _Lane:
         job_id = record.job.id
         known = self._active.get(job_id) or self._queue.get(job_id)
         if record.stop is not None and known is not None and known.stop is None:
-            self._pauses.pop(job_id, None)  # that was for another step
+            self._steps.forget_pause(job_id)  # that was for another step
         waits = record.phase in _IN_QUEUE and record.stop is None and record.handle is None
         if waits:
             self._active.pop(job_id, None)
@@ -197,7 +192,7 @@ class _Lane:
             self._active[job_id] = record
         if record.phase is Phase.DONE:
             self._active.pop(job_id, None)
-            self._pauses.pop(job_id, None)
+            self._steps.forget_pause(job_id)
             self._odd.discard(job_id)
         if record.phase is not Phase.STARTED:
             self._asked.pop(job_id, None)
@@ -220,9 +215,9 @@ class _Lane:
             self._hints.clear()
             if loop.time() >= due:
                 due, chosen = loop.time() + POLL, list(self._active)
-            with self._surviving("asking the engine"):
+            with surviving(f"{self._name}, asking the engine"):
                 for record, handle, report in await self._reports(chosen):
-                    with self._surviving(record.job.id):
+                    with surviving(f"{self._name}, {record.job.id}"):
                         if self._is_news(record, report):
                             self._begin(record, self._take(record, handle, report))
 
@@ -250,9 +245,9 @@ class _Lane:
     async def _report(self, record: Record, handle: Handle) -> list[tuple[Record, Handle, Report]]:
         """What the engine says of one job; nothing when it fails on that, and for a while it is not asked again."""
         found: list[tuple[Record, Handle, Report]] = []
-        if not self._rests(record.job.id):
+        if not self._steps.rests(record.job.id):
             self._odd.add(record.job.id)
-            with self._judging(record.job.id):
+            with self._steps.judging(record.job.id):
                 found += [(record, handle, report) for report in await self._engine.poll([handle])]
                 self._odd.discard(record.job.id)
         return found
@@ -278,7 +273,7 @@ class _Lane:
 
     async def _hear(self, job_id: str, handle: Handle) -> None:
         """Turn the engine's calls into looks: until the job runs every call, then the last one."""
-        with self._surviving(f"watching {job_id}"):
+        with surviving(f"{self._name}, watching {job_id}"):
             async for _ in self._engine.changes(handle):
                 record = self._active.get(job_id)
                 if record is not None and record.job.status is not JobStatus.RUNNING:
@@ -292,11 +287,9 @@ class _Lane:
         while True:
             self._wake.clear()
             for part in (self._act, self._serve_queue):
-                with self._surviving("acting"):
+                with surviving(f"{self._name}, acting"):
                     part()
-            now = loop.time()
-            # a pause that is over is no reason to wake: its job's step is being made, or has nothing to make
-            due = min([now + POLL, *[pause.until for pause in self._pauses.values() if pause.until > now]])
+            due = self._steps.first_rested(loop.time() + POLL)
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._wake.wait()
@@ -304,9 +297,9 @@ class _Lane:
     def _act(self) -> None:
         """Begin the next step of every job that is past the queue."""
         for job_id, record in list(self._active.items()):
-            if job_id in self._steps or self._rests(job_id):
+            if not self._steps.may_begin(job_id):
                 continue
-            with self._judging(job_id):
+            with self._steps.judging(job_id):
                 self._act_on(record)
 
     def _act_on(self, record: Record) -> None:
@@ -340,11 +333,11 @@ class _Lane:
             job_id = record.job.id
             if waiting and not whole:
                 return  # those behind cannot start; time-outs and sentences of so many can wait for the next round
-            if room is None or job_id in self._steps or self._rests(job_id):
+            if room is None or not self._steps.may_begin(job_id):
                 continue
             if not whole and record.phase is Phase.WAITING and seated[record.job.owner] >= (seats or math.inf):
                 continue
-            with self._judging(job_id):
+            with self._steps.judging(job_id):
                 if self._is_out_of_patience(record, now):
                     self._begin(record, self._change(record, self._give_up))
                 elif self._has_outlived(record):
@@ -367,11 +360,11 @@ class _Lane:
             self._say_why(room, waiting, seatless)
 
     def _say_why(self, room: Room, waiting: Sequence[Record], seatless: Sequence[Record]) -> None:
-        if _SAYING in self._steps or self._rests(_SAYING):
+        if not self._steps.may_begin(_SAYING):
             return
         news: list[tuple[Record, str]] = []
         for ahead, record in enumerate(waiting):
-            with self._judging(record.job.id):
+            with self._steps.judging(record.job.id):
                 words = why_waiting(room, record.job.container.resources, ahead)
                 if record.job.summary.description != words:
                     news.append((record, words))
@@ -380,7 +373,7 @@ class _Lane:
             if record.job.summary.description != words:
                 news.append((record, words))
         if news:
-            self._steps[_SAYING] = asyncio.create_task(self._made(_SAYING, self._say(news[:_SHORT_QUEUE])))
+            self._steps.begin(_SAYING, self._say(news[:_SHORT_QUEUE]))
 
     async def _say(self, news: Sequence[tuple[Record, str]]) -> None:
         def step_of(words: str) -> Callable[[Record], Record]:
@@ -410,6 +403,16 @@ class _Lane:
         return running + [share for job_id, share in self._given.items() if job_id not in self._active]
 
     # Steps
+
+    def _begin(self, record: Record, made: Coroutine[Any, Any, object]) -> None:
+        self._steps.begin(record.job.id, made)
+
+    def _made(self, job_id: str, missed: bool) -> None:
+        """A step has been made, or has failed; with ``missed`` something new was seen in the middle of it."""
+        self._given.pop(job_id, None)
+        if missed:
+            self._hint(job_id)
+        self._wake.set()
 
     async def _place(self, record: Record, share: Share) -> None:
         def placed(stored: Record) -> Record:
@@ -574,71 +577,3 @@ class _Lane:
 
     async def _change(self, record: Record, change: Callable[[Record], Record]) -> Record:
         return await self._store.change(record.job.id, change)
-
-    # How a step is made
-
-    def _begin(self, record: Record, made: Coroutine[Any, Any, object]) -> None:
-        job_id = record.job.id
-        if job_id in self._steps:
-            made.close()
-            self._missed.add(job_id)
-            return
-        self._steps[job_id] = asyncio.create_task(self._made(job_id, made))
-
-    async def _made(self, job_id: str, made: Coroutine[Any, Any, object]) -> None:
-        failed = True
-        try:
-            with self._surviving(job_id):
-                await made
-                failed = False
-        finally:
-            self._steps.pop(job_id, None)
-            self._given.pop(job_id, None)
-            if failed:
-                self._pause(job_id)
-            else:
-                self._pauses.pop(job_id, None)
-            if job_id in self._missed:
-                self._missed.discard(job_id)
-                self._hint(job_id)
-            self._wake.set()
-
-    def _surviving(self, what: str) -> AbstractContextManager[None]:
-        return _surviving(f"{self._name}, {what}")
-
-    @contextmanager
-    def _judging(self, job_id: str) -> Iterator[None]:
-        """Go on with the other jobs when there is no telling what one needs; that is asked again after a pause."""
-        with self._surviving(job_id):
-            try:
-                yield
-            except Exception:
-                self._pause(job_id)
-                raise
-
-    def _pause(self, job_id: str) -> None:
-        last = self._pauses.get(job_id)
-        seconds = min(_LONGEST_PAUSE, last.seconds * 2) if last else _SHORTEST_PAUSE
-        self._pauses[job_id] = _Pause(asyncio.get_running_loop().time() + seconds, seconds)
-
-    def _rests(self, job_id: str) -> bool:
-        pause = self._pauses.get(job_id)
-        return pause is not None and pause.until > asyncio.get_running_loop().time()
-
-
-@contextmanager
-def _surviving(what: str) -> Iterator[None]:
-    """Go on with the other jobs whatever befalls one."""
-    try:
-        yield
-    except (NeuroError, SQLAlchemyError, OSError) as exc:
-        log.warning("%s: %s", what, exc)
-    except Exception:
-        log.exception("%s: a fault of the platform", what)
-
-
-class _Pause(NamedTuple):
-    """Before a step that failed is made again: until when by the loop's clock, and how long it is."""
-
-    until: float
-    seconds: float

@@ -19,8 +19,9 @@ import pytest
 from neuro_platform.auth.service import Auth, User
 from neuro_platform.engines.base import Capacity, Handle, Report, State, Task
 from neuro_platform.engines.fake import FakeEngine
-from neuro_platform.reconciler import _Lane, _Pause
+from neuro_platform.reconciler import _Lane
 from neuro_platform.settings import EngineSettings, Settings
+from neuro_platform.steps import _Pause
 from neuro_platform.store.database import Database, sqlite_url
 from neuro_platform.store.jobs import Record
 from neuro_sdk.errors import AuthenticationError, IllegalArgumentError, ServerNotAvailable
@@ -766,7 +767,7 @@ class TestEngineTrouble:
         platform.engine.will(fail_start=ServerNotAvailable("The engine is away"))
         job = await look(platform, await submit(platform))
         (lane,) = platform.parts.reconciler._lanes.values()
-        lane._pauses[job.id] = _Pause(asyncio.get_running_loop().time() + 1000, 1000)
+        lane._steps._pauses[job.id] = _Pause(asyncio.get_running_loop().time() + 1000, 1000)
 
         await platform.parts.jobs.kill(platform.user, job.id)
 
