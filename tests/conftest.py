@@ -19,7 +19,8 @@ from neuro_sdk.testing import Platform, open_platform
 __all__ = ["Platform", "running_platform"]
 
 pytest_plugins = ["neuro_sdk.pytest_plugin"]
-pytest.register_assert_rewrite("tests.platform.engines.contract")  # its assertions explain themselves like any test's
+# whose assertions explain themselves like any test's
+pytest.register_assert_rewrite("tests.platform.engines.contract", "tests.platform.web.caller")
 
 
 @pytest.fixture(autouse=True)

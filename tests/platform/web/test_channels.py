@@ -16,7 +16,7 @@ from yarl import URL
 
 from neuro_platform.engines.fake import FakeEngine
 from tests.conftest import Platform, running_platform
-from tests.platform.web.test_monitoring import SECONDS, Caller, eventually, message, messages
+from tests.platform.web.caller import SECONDS, Caller, eventually, message, messages
 
 CHANNELS = "v2.channels.neu.ro"
 ALL = {"tty": "0", "stdin": "1", "stdout": "1", "stderr": "1"}  # what the clients send without a terminal

@@ -13,7 +13,7 @@ import pytest
 
 from neuro_sdk.wire.frames import Frame, Kind, pack, unpack
 from tests.conftest import Platform
-from tests.platform.web.test_monitoring import SECONDS, Caller, Socket, message
+from tests.platform.web.caller import SECONDS, Caller, Socket, message
 
 PORT = 8000
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -17,8 +17,8 @@ import pytest
 
 from neuro_sdk.wire.codec import load
 from tests.conftest import Platform
+from tests.platform.web.caller import SECONDS, Caller
 from tests.platform.web.readers import AGENTS, read_config, read_job
-from tests.platform.web.test_monitoring import SECONDS, Caller
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"), key=lambda path: path.stem)
 JOBS = ("short", "long")  # the jobs of a recording, in the order of their submission

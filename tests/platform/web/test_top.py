@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -15,7 +15,7 @@ from neuro_platform.engines.base import Handle, Usage
 from neuro_platform.engines.fake import FakeEngine
 from neuro_sdk.errors import ServerNotAvailable
 from tests.conftest import Platform
-from tests.platform.web.test_monitoring import SECONDS, Caller, eventually
+from tests.platform.web.caller import SECONDS, Caller, eventually
 
 MIB = 1 << 20
 
@@ -24,12 +24,6 @@ MIB = 1 << 20
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("PAUSE", 0.05), ("_SOONER", 0.03), ("_LEAST", 0.02), ("_GATHER", 0.01)):
         monkeypatch.setattr(f"neuro_platform.services.telemetry.{name}", seconds)
-
-
-@pytest.fixture
-async def caller(platform: Platform) -> AsyncIterator[Caller]:
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {platform.token}"}) as session:
-        yield Caller(platform, session)
 
 
 async def document(socket: Any) -> dict[str, Any]:
