@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import re
+import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
@@ -52,6 +53,12 @@ _TUNNEL_BYTES: Final = 64 * 1024  # of a WebSocket, held in each direction
 _SILENT: Final = 60  # seconds, after which a client that does not even acknowledge is gone
 
 
+class TooManyVisitors(ServerNotAvailable):
+    """No more requests can be passed on for now."""
+
+    status = 503
+
+
 class Proxy:
     """Passes requests on; one for all servers behind it.
 
@@ -83,8 +90,11 @@ class Proxy:
         """Have the server at the address answer the request, with these headers in place of the request's own.
 
         ``origin`` is where the client sees the server; there it may set any cookie but ``keep_cookie``.
-        ServerNotAvailable when it gives no answer.
+        ServerNotAvailable when it gives no answer, TooManyVisitors when so many requests are at work that the platform
+        itself could run out of connections: where a job asks for no login, anybody may come as often as they like.
         """
+        if len(self._at_work) >= _most_at_once():
+            raise TooManyVisitors("The jobs of this platform have more visitors than it can serve; try again later")
         back = _Back(address, origin, keep_cookie)
         return await self._until_gone(request, self._exchange(request, address, headers, back))
 
@@ -154,6 +164,12 @@ class Proxy:
                 max_field_size=_HEADER_BYTES,
             )
         return self._session
+
+
+def _most_at_once() -> int:
+    """How many requests may be passed on: each holds two connections, and half of all there can be are for others."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**16 if files == resource.RLIM_INFINITY else files // 4
 
 
 def forward_headers(request: web.BaseRequest, address: Address, origin: URL, *, behind_proxy: bool) -> CIMultiDict[str]:

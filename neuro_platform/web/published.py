@@ -16,7 +16,7 @@ from neuro_platform.web.errors import CLIENT_GONE, incident, refusal
 from neuro_platform.web.http import is_websocket
 from neuro_platform.web.keys import label_key, user_key
 from neuro_platform.web.page import Html, standalone
-from neuro_platform.web.proxy import Proxy, check, forward_headers
+from neuro_platform.web.proxy import Proxy, TooManyVisitors, check, forward_headers
 from neuro_platform.web.security import bearer_token, host_name
 from neuro_sdk.errors import AuthenticationError, AuthorizationError, NeuroError, ResourceNotFound, ServerNotAvailable
 
@@ -203,6 +203,8 @@ def _refusal(request: web.Request, exc: NeuroError) -> web.Response:
         answer = standalone("job", title, exc.status, reload=reload, sentence=sentence, again=again)
     if isinstance(exc, AuthenticationError):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="neuro"'
+    if isinstance(exc, TooManyVisitors):
+        answer.force_close()
     if isinstance(exc, NotStarted | NotListening):
         answer.headers["Retry-After"] = str(_RELOAD)
     answer.headers.update({"Server": "neuro-platform", "X-Content-Type-Options": "nosniff", **_UNCACHED})

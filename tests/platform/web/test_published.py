@@ -26,7 +26,7 @@ from neuro_platform.engines.base import Capacity
 from neuro_platform.services.jobs import utc_now
 from neuro_platform.services.publishing import NotStarted
 from neuro_platform.settings import Settings
-from neuro_platform.web import guests
+from neuro_platform.web import guests, proxy
 from neuro_sdk import IllegalArgumentError, JobDescription, NotSupportedError
 from neuro_sdk.wire.users import Action
 from tests.conftest import Platform, running_platform
@@ -285,6 +285,21 @@ async def test_a_slow_reader_slows_the_site(site: Published) -> None:
         assert psutil.Process().memory_info().rss - before < 60 * 2**20
         answer.close()
     await until(lambda: "slow" in site.site[gone])
+
+
+async def test_visitors_leave_connections_for_the_platform(site: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "_most_at_once", lambda: 2)
+    async with site.ask("/events") as one, site.ask("/events") as other:
+        assert (one.status, other.status) == (200, 200)
+        async with site.ask("/echo") as refused:
+            assert (refused.status, refused.headers["Connection"]) == (503, "close")
+            assert "more visitors" in (await refused.json())["error"]
+
+    async def is_served() -> bool:
+        async with site.ask("/echo") as answer:
+            return answer.status == 200
+
+    await until(is_served)
 
 
 async def test_a_client_that_vanishes_ends_what_it_asked_for(site: Published, caplog: pytest.LogCaptureFixture) -> None:
