@@ -147,7 +147,7 @@ class Root:
 
                 parts = documents(items, output)
         begun = False
-        async with contextlib.aclosing(parts):
+        async with closing(items), contextlib.aclosing(parts):
             async for part in parts:
                 self._put(part.encode(errors="replace"))
                 if not begun:
@@ -249,6 +249,16 @@ def is_logged_out(factory: Factory) -> bool:
     except OSError:
         pass
     return False
+
+
+@contextlib.asynccontextmanager
+async def closing(items: AsyncIterable[Any]) -> AsyncIterator[None]:
+    """Close what streams from the platform at the end of the block: left alone, it complains when the program ends."""
+    try:
+        yield
+    finally:
+        if (close := getattr(items, "aclose", None)) is not None:
+            await close()
 
 
 def terminal_width() -> int:

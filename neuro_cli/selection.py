@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neuro_cli import params
+from neuro_cli.root import closing
 
 if TYPE_CHECKING:
     from neuro_cli.render.columns import Spec
@@ -31,7 +32,7 @@ class Filters:
         self, client: Client, statuses: set[JobStatus], *, recent_first: bool = False
     ) -> AsyncIterator[JobDescription]:
         """Those jobs, as the platform lists them."""
-        found: AsyncIterator[JobDescription] = client.jobs.list(
+        found = client.jobs.list(
             statuses=statuses,
             name=self.name or "",
             tags=self.tags,
@@ -42,7 +43,14 @@ class Filters:
         )
         if self.description is None:
             return found
-        return (job async for job in found if (job.description or "") == self.description)
+        return _described(found, self.description)
+
+
+async def _described(jobs: AsyncIterator[JobDescription], text: str) -> AsyncIterator[JobDescription]:
+    async with closing(jobs):
+        async for job in jobs:
+            if (job.description or "") == text:
+                yield job
 
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PAUSE: Final = 2.0  # seconds between two questions for a list
-_SHARE: Final = 5  # of the time, at most, goes into asking: a list may be long
+_SHARE: Final = 5  # one part in so many of the time, and a little, goes into asking: a list may be long
+_LONGEST_PAUSE: Final = 10.0  # seconds, however long the answer took
 _PATIENCE: Final = 60.0  # seconds for a platform that cannot be reached to come back
 
 
@@ -29,6 +30,7 @@ async def again_and_again(root: Root, ask: Callable[[], Awaitable[T]], pause: fl
     came, broke = False, None
     while True:
         began = loop.time()
+        rest = pause
         try:
             found = await ask()
         except (OSError, TimeoutError, ServerNotAvailable) as exc:
@@ -41,8 +43,9 @@ async def again_and_again(root: Root, ask: Callable[[], Awaitable[T]], pause: fl
             if broke is not None:
                 root.warn("connected again")
             came, broke = True, None
+            rest = max(pause, min((loop.time() - began) * _SHARE, _LONGEST_PAUSE))
             yield found
-        await asyncio.sleep(max(pause, (loop.time() - began) * _SHARE))
+        await asyncio.sleep(rest)
 
 
 async def together(*parts: Coroutine[Any, Any, None]) -> None:

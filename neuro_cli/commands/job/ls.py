@@ -11,7 +11,7 @@ from neuro_cli import params
 from neuro_cli.command import command, option
 from neuro_cli.options import cluster_option, full_uri_option, output_options, quiet_option, refused
 from neuro_cli.output import Output
-from neuro_cli.root import Root
+from neuro_cli.root import Root, closing
 from neuro_cli.selection import Filters, filter_options, own_columns, read_columns
 from neuro_cli.terminal import can_draw
 
@@ -158,7 +158,8 @@ def _wanted(statuses: tuple[str, ...], everything: bool) -> set[JobStatus]:
 
 async def _distinct(jobs: AsyncIterator[JobDescription]) -> AsyncIterator[JobDescription]:
     seen = set()
-    async for job in jobs:
-        if job.name is None or job.name not in seen:
-            seen.add(job.name)
-            yield job
+    async with closing(jobs):
+        async for job in jobs:
+            if job.name is None or job.name not in seen:
+                seen.add(job.name)
+                yield job
