@@ -194,13 +194,10 @@ class PortPair(_Text):
 class Moment(_Text):
     """An ISO 8601 date or time, or an age such as ``1d2h``; without a zone it is local time.
 
-    With ``ages`` an age stays one, for the platform to count it back by its own clock.
+    An age stays one, for the platform to count it back by its own clock.
     """
 
     name = "date_or_timedelta"
-
-    def __init__(self, *, ages: bool = False) -> None:
-        self._ages = ages
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | timedelta:
         if isinstance(value, datetime | timedelta):
@@ -208,8 +205,8 @@ class Moment(_Text):
         age = parse_duration(str(value))
         try:
             if age is not None:
-                time = datetime.now().astimezone() - timedelta(seconds=age)  # which there may not be
-                return timedelta(seconds=age) if self._ages else time
+                datetime.now().astimezone() - timedelta(seconds=age)  # which there may not be
+                return timedelta(seconds=age)
             return datetime.fromisoformat(str(value)).astimezone()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither a date such as 2026-01-31 nor an age such as 1d2h", param, ctx)
@@ -274,7 +271,6 @@ MEMORY = Memory()
 CPUS = Cpus()
 PORTS = PortPair()
 MOMENT = Moment()
-MOMENT_OR_AGE = Moment(ages=True)
 COUNT = Count()
 SECONDS = Seconds()
 SECONDS_OR_NEVER = Seconds(or_never=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,8 +25,10 @@ class Filters:
     name: str | None = None
     tags: tuple[str, ...] = ()
     description: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    since: datetime | timedelta | None = None
+    until: datetime | timedelta | None = None
+    orgs: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
 
     def jobs(
         self, client: Client, statuses: set[JobStatus], *, recent_first: bool = False
@@ -40,6 +42,8 @@ class Filters:
             since=self.since,
             until=self.until,
             reverse=recent_first,
+            org_names=self.orgs,
+            project_names=self.projects,
         )
         if self.description is None:
             return found
@@ -54,7 +58,7 @@ async def _described(jobs: AsyncIterator[JobDescription], text: str) -> AsyncIte
 
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``-o -n -t -d --since --until``: what :class:`Filters` is made of."""
+    """``-o -n -t -d -p --org --since --until``: what :class:`Filters` is made of."""
     for decorate in reversed((
         click.option("-o", "--owner", "owners", multiple=True, type=params.GIVEN, metavar="USER",
                      help="Only jobs of this user; ME is you. Repeatable."),
@@ -66,6 +70,10 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--since", type=params.MOMENT, metavar="WHEN",
                      help="Only jobs made since then: a date, or an age such as 1d2h."),
         click.option("--until", type=params.MOMENT, metavar="WHEN", help="Only jobs made until then."),
+        click.option("--org", "orgs", multiple=True, type=params.GIVEN, metavar="NAME",
+                     help="Only jobs of this organisation, where there are some. Repeatable."),
+        click.option("-p", "--project", "projects", multiple=True, type=params.GIVEN, metavar="NAME",
+                     help="Only jobs of this project; yours has your name. Repeatable."),
     )):  # fmt: skip
         function = decorate(function)
     return function

@@ -14,6 +14,7 @@ import sys
 
 from neuro_platform.app import open_platform, serve
 from neuro_platform.daemon import Folder, describe, last_port, unusable
+from neuro_platform.engines.supervisor.system import allow_many_files
 from neuro_platform.exits import OK, Unusable, exit_code
 from neuro_platform.settings import DEFAULT_PORT, Settings, load_settings
 from neuro_sdk import __version__
@@ -57,6 +58,7 @@ def run(folder: Folder, *, host: str | None, port: int | None, ready: int | None
     Why it cannot serve is told to the process that waits for it, and raised where there is none.
     """
     os.umask(0o077)
+    allow_many_files()
     starter = Starter(ready)
     try:
         settings = load_settings(folder.path, host=host, port=port)

@@ -121,11 +121,11 @@ class FramedLog:
             if asked.tail is not None:
                 params["tail"] = str(asked.tail)
             if asked.since is not None:
-                params["since"] = _moment(asked.since)
+                params["since"] = moment(asked.since)
         if self._lines is not None:
             params["head"] = str(max(0, self._lines))
         if self._until is not None:
-            params["until"] = _moment(self._until)
+            params["until"] = moment(self._until)
         if asked.timestamps:
             params["timestamps"] = "1"
         return params
@@ -218,7 +218,7 @@ class _Watchdog:
             self._sleep()
 
 
-def _moment(time: datetime | timedelta) -> str:
+def moment(time: datetime | timedelta) -> str:
     """As the platform reads it: with a zone (without one it is local time), or an age in seconds."""
     if isinstance(time, timedelta):
         return f"-{time.total_seconds():f}"

@@ -439,16 +439,20 @@ class Jobs:
         name: str | None = None,
         tags: Iterable[str] = (),
         owners: Iterable[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
         reverse: bool = False,
         limit: int | None = None,
         cluster_name: str | None = None,
+        org_names: Iterable[str] = (),
+        project_names: Iterable[str] = (),
     ) -> Items[JobDescription]:
         """Jobs of the current cluster or another one, oldest first; without a filter all that the user may see.
 
-        ``since`` and ``until`` are inclusive and about creation; without a time zone they are local times. ``tags``
-        must all be there. Jobs arrive one by one, however many there are.
+        ``since`` and ``until`` are inclusive and about creation; without a time zone they are local times, and a
+        timedelta is so long ago, by the platform's clock where it can (feature ``ages-1``). ``tags`` must all be there.
+        Jobs arrive one by one, however many there are. Raises AuthorizationError for an organisation or a project that
+        our platform does not have.
         """
         return self._portal.iterate(
             self._inner.list(
@@ -461,6 +465,8 @@ class Jobs:
                 reverse=reverse,
                 limit=limit,
                 cluster_name=cluster_name,
+                org_names=org_names,
+                project_names=project_names,
             )
         )
 

@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +15,7 @@ from yarl import URL
 
 from neuro_sdk._core import Core, lines
 from neuro_sdk._listing import Listing
+from neuro_sdk._logs import moment
 from neuro_sdk._orders import Orders, minutes
 from neuro_sdk._patience import BROKEN, SILENCE, Patience
 from neuro_sdk._private import NoPublicConstructor
@@ -26,6 +27,7 @@ from neuro_sdk.wire.codec import ImageReader, Model, decode, load
 from neuro_sdk.wire.frames import LOGS_FEATURE
 from neuro_sdk.wire.images import RemoteImage
 from neuro_sdk.wire.jobs import (
+    AGES_FEATURE,
     BROWSE_FEATURE,
     WAIT_FEATURE,
     JobDescription,
@@ -83,16 +85,20 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
         name: str | None = None,
         tags: Iterable[str] = (),
         owners: Iterable[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
         reverse: bool = False,
         limit: int | None = None,
         cluster_name: str | None = None,
+        org_names: Iterable[str] = (),
+        project_names: Iterable[str] = (),
     ) -> Listing[JobDescription]:
         """Jobs of the current cluster or another one, oldest first; without a filter all that the user may see.
 
-        ``since`` and ``until`` are inclusive and about creation; without a time zone they are local times. ``tags``
-        must all be there. Jobs arrive one by one, however many there are.
+        ``since`` and ``until`` are inclusive and about creation; without a time zone they are local times, and a
+        timedelta is so long ago, by the platform's clock where it can (feature ``ages-1``). ``tags`` must all be there.
+        Jobs arrive one by one, however many there are. Raises AuthorizationError for an organisation or a project that
+        our platform does not have.
         """
         return self._list(
             statuses=statuses,
@@ -104,6 +110,8 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
             reverse=reverse,
             limit=limit,
             cluster_name=cluster_name,
+            org_names=org_names,
+            project_names=project_names,
         )
 
     async def status(self, id: str) -> JobDescription:  # noqa: A002
@@ -264,25 +272,34 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
         name: str | None = None,
         tags: Iterable[str] = (),
         owners: Iterable[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
         reverse: bool = False,
         limit: int | None = None,
         cluster_name: str | None = None,
+        org_names: Iterable[str] = (),
+        project_names: Iterable[str] = (),
     ) -> Listing[JobDescription]:
         params = [
             *(("status", status.value) for status in statuses),
             *(("owner", owner) for owner in owners),
             *(("tag", tag) for tag in tags),
+            *(("org_name", name) for name in org_names),
+            *(("project_name", name) for name in project_names),
         ]
         if name:
             params.append(("name", name))
-        params += [(key, _iso(time)) for key, time in (("since", since), ("until", until)) if time is not None]
+        params += [(key, self._moment(time)) for key, time in (("since", since), ("until", until)) if time is not None]
         if reverse:
             params.append(("reverse", "1"))
         if limit is not None:
             params.append(("limit", str(limit)))
         return Listing(self._listed(params, cluster_name))
+
+    def _moment(self, time: datetime | timedelta) -> str:
+        if isinstance(time, timedelta) and AGES_FEATURE not in self._core.features:
+            time = datetime.now(UTC) - time
+        return moment(time)
 
     async def _listed(
         self, params: Sequence[tuple[str, str]], cluster_name: str | None
@@ -335,8 +352,3 @@ def _listed_job(line: bytes, images: ImageReader) -> JobDescription:
     if isinstance(document, dict) and "error" in document:
         raise NDJSONError(str(document["error"]))
     return job_from_plain(document, images=images)
-
-
-def _iso(time: datetime) -> str:
-    """Without a zone it is local time, sent as UTC; with one it is sent as it is."""
-    return (time if time.tzinfo is not None else time.astimezone()).isoformat()

@@ -27,7 +27,7 @@ from neuro_platform.engines._sockets import ask, connect, connect_tunnel
 from neuro_platform.engines._usage import Meter, Root
 from neuro_platform.engines._watch import Watch, alive
 from neuro_platform.engines.base import Capacity, Channel, Command, ExecState, Files, Handle, Report, State, Task, Usage
-from neuro_platform.engines.supervisor import records
+from neuro_platform.engines.supervisor import records, system
 from neuro_platform.engines.supervisor.server import private_folder
 from neuro_sdk.errors import IllegalArgumentError, ResourceNotFound, ServerNotAvailable
 
@@ -289,7 +289,7 @@ class LocalEngine:
 
 def _spawn(folder: Path) -> Mapping[str, object]:
     """Run a supervisor until it has said how it went; it goes on by itself."""
-    command = [sys.executable, "-I", "-S", "-X", "utf8", str(_SHIM), str(folder)]
+    command = [sys.executable, "-I", "-S", "-X", "utf8", str(_SHIM), str(folder), str(system.files_before())]
     env = {name: os.environ[name] for name in _LIBRARIES if name in os.environ}
     with subprocess.Popen(
         command,

@@ -1,4 +1,4 @@
-"""The supervisor of one task: started as ``python -I -S shim.py FOLDER``, it outlives whoever started it.
+"""The supervisor of one task: started as ``python -I -S shim.py FOLDER [FILES]``, it outlives whoever started it.
 
 It holds a lock on ``FOLDER/lock`` for life, so that anybody can ask whether it lives. It reads what to run from
 ``FOLDER/task``, is the only parent of the program, serves clients on a UNIX socket, ends whatever the program leaves
@@ -15,4 +15,4 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     from neuro_platform.engines.supervisor.main import main
 
-    main(sys.argv[1])
+    main(*sys.argv[1:])

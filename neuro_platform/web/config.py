@@ -25,6 +25,7 @@ FEATURES: Final = (
     jobs.STDIN_FEATURE,
     jobs.ARGV_FEATURE,
     jobs.WAIT_FEATURE,
+    jobs.AGES_FEATURE,
     frames.FORWARD_FEATURE,
     jobs.BROWSE_FEATURE,
     reasons.WHY_FEATURE,

@@ -86,7 +86,7 @@ def submission(generation: Generation | None, document: Any, *, user: str) -> An
     if not isinstance(document, dict):
         return document
     document = dict(document)
-    _check_place(document.pop("org_name", None), document.pop("project_name", None), user)
+    check_place(document.pop("org_name", None), document.pop("project_name", None), user)
     if generation is None:
         return document
     if "is_preemptible" in document:
@@ -148,7 +148,7 @@ def uri_in(generation: Generation | None, uri: str) -> str:
     found = _URI.fullmatch(uri)
     if generation is None or not generation.projects or found is None or found["scheme"] not in CLUSTER_SCHEMES:
         return uri
-    _check_place(found["org"], None, "")
+    check_place(found["org"], None, "")
     return f"{found['scheme']}://{found['cluster']}{found['rest']}"
 
 
@@ -160,7 +160,8 @@ def permission_documents(generation: Generation | None, found: Sequence[Model]) 
     return [{**document, "uri": str(uri_out(generation, URL(document["uri"])))} for document in documents]
 
 
-def _check_place(org: object, project: object, user: str) -> None:
+def check_place(org: object, project: object, user: str) -> None:
+    """Raise AuthorizationError for an organisation or a project that is not the user's."""
     if org not in (None, ORG):
         raise AuthorizationError(f"There is no organisation {org!r} for you here; there is: {ORG}")
     if project not in (None, user):

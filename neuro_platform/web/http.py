@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import web
@@ -23,6 +24,7 @@ API: Final = "/api/v1"  # routes are written out in full, beginning with this wh
 BODY_SECONDS: Final = 30.0  # how long a client may take to send a body
 BODY_BYTES: Final = 8 * 2**20
 
+_AGE: Final = re.compile(r"-[0-9]{1,10}(\.[0-9]{1,9})?")
 _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -77,11 +79,13 @@ def number(request: web.Request, name: str, default: int | None = None) -> int |
     return int(value)
 
 
-def time(request: web.Request, name: str) -> datetime | None:
-    """A time of the query, aware; one without a zone is UTC."""
+def moment(request: web.Request, name: str) -> datetime | timedelta | None:
+    """A time of the query, aware; one without a zone is UTC. ``-SECONDS`` is so long ago by our clock."""
     text = request.query.get(name)
     if text is None:
         return None
+    if _AGE.fullmatch(text):
+        return timedelta(seconds=float(text[1:]))
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -13,8 +14,15 @@ from aiohttp import web
 from neuro_platform.services.jobs import Filter
 from neuro_platform.services.streams import HEARTBEAT
 from neuro_platform.web.errors import incident
-from neuro_platform.web.generations import ORG, generation_of, job_document, job_documents, submission
-from neuro_platform.web.http import API, answer, flag, number, read, read_json, time, user_of
+from neuro_platform.web.generations import (
+    ORG,
+    check_place,
+    generation_of,
+    job_document,
+    job_documents,
+    submission,
+)
+from neuro_platform.web.http import API, answer, flag, moment, number, read, read_json, user_of
 from neuro_platform.web.keys import jobs_key, streams_key
 from neuro_platform.web.relay import first
 from neuro_sdk.errors import IllegalArgumentError, NeuroError
@@ -153,20 +161,30 @@ def _filter(request: web.Request) -> Filter | None:
     statuses = _both([_status(text) for text in query.getall("status", [])], _by_materialized(request))
     owners = _both(query.getall("owner", []), query.getall("project_name", []))  # a user's project has the user's name
     organisations = query.getall("org_name", [ORG])
+    if generation_of(request) is None:  # earlier clients send the place that they were told, or another's
+        for org in organisations:
+            check_place(org, None, "")
+        for project in query.getall("project_name", []):
+            check_place(None, project, user_of(request).name)
     only = Filter(
         statuses=statuses or (),
         name=query.get("name", ""),
         owners=owners or (),
         tags=query.getall("tag", []),
         clusters=query.getall("cluster_name", []),
-        since=time(request, "since"),
-        until=time(request, "until"),
+        since=_time(request, "since"),
+        until=_time(request, "until"),
         reverse=flag(request, "reverse"),
         limit=_limit(query.get("limit")),
     )
     # jobs and their logs are either there or not
     gone = flag(request, "being_dropped") or flag(request, "logs_removed")
     return None if gone or statuses is None or owners is None or ORG not in organisations else only
+
+
+def _time(request: web.Request, name: str) -> datetime | None:
+    found = moment(request, name)
+    return request.app[streams_key].now() - found if isinstance(found, timedelta) else found
 
 
 def _both(one: Sequence[T], other: Sequence[T]) -> Sequence[T] | None:

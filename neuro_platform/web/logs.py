@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from aiohttp import HttpVersion11, web
 
 from neuro_platform.services.excerpts import Excerpt
 from neuro_platform.services.logs import Stretch
 from neuro_platform.services.streams import Follower
-from neuro_platform.web.http import flag, number, time, user_of
+from neuro_platform.web.http import flag, moment, number, user_of
 from neuro_platform.web.keys import streams_key
 from neuro_platform.web.monitoring import JOB
 from neuro_sdk.errors import IllegalArgumentError
 from neuro_sdk.wire.frames import CONTENT_TYPE, HEADER, JOB_HEADER, Kind, pack
 
 routes = web.RouteTableDef()
-
-_AGE: Final = re.compile(r"-[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @routes.get(JOB + "/log", allow_head=False)
@@ -67,18 +63,10 @@ def excerpt_of(request: web.Request) -> Excerpt:
     return Excerpt(
         tail=number(request, "tail"),
         head=number(request, "head"),
-        since=_moment(request, "since"),
-        until=_moment(request, "until"),
+        since=moment(request, "since"),
+        until=moment(request, "until"),
         times=flag(request, "timestamps"),
     )
-
-
-def _moment(request: web.Request, name: str) -> datetime | timedelta | None:
-    """A time, or ``-SECONDS``: so long ago by our clock, whatever the client's says."""
-    text = request.query.get(name, "")
-    if not _AGE.fullmatch(text):
-        return time(request, name)
-    return timedelta(seconds=float(text[1:]))
 
 
 async def _write_text(request: web.Request, response: web.StreamResponse, follower: Follower) -> None:

@@ -20,6 +20,7 @@ _MIB = 1 << 20
 STDIN_FEATURE = "stdin-1"  # this server knows ``container.stdin``
 ARGV_FEATURE = "argv-1"  # this server knows ``container.argv``
 BROWSE_FEATURE = "browse-1"  # this server knows ``POST {api}/jobs/{id}/open``
+AGES_FEATURE = "ages-1"  # this server takes ages for ``since`` and ``until`` of a listing
 WAIT_FEATURE = "wait-1"  # this server answers a question about a job when there is something to tell
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -244,6 +245,31 @@ def test_a_full_disk_is_one_clear_line(shell: Shell) -> None:
     )
 
     refused(Done(done.returncode, done.stdout, done.stderr), str(shell.data), code=74)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell")
+def test_many_files_for_the_server_and_what_was_there_for_jobs(shell: Shell, tmp_path: Path) -> None:
+    """Each connection to a job takes descriptors of the server; a program finds the limit that the user has."""
+    few = ["sh", "-c", 'ulimit -Sn 300; exec "$@"', "sh", sys.executable, "-m"]
+    up = [*few, "neuro_platform", "up", "--data", str(shell.data), "--port", str(free_port()), "--json"]
+    found = json.loads(subprocess.run(up, capture_output=True, check=True, timeout=60).stdout)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    hard = "unlimited" if most == resource.RLIM_INFINITY else str(most)
+
+    limit = next(
+        line.split()[3:5]
+        for line in Path(f"/proc/{found['pid']}/limits").read_text().splitlines()
+        if line.startswith("Max open files")
+    )
+    assert int(limit[0]) > 300
+    assert limit[1] == hard
+
+    env = {**os.environ, "NEURO_PLATFORM_DATA": str(shell.data), "NEUROMATION_CONFIG": str(tmp_path / "config")}
+    for words in (["login", "--local"], ["run", "host", "--", "sh", "-c", "ulimit -Sn; ulimit -Hn"]):
+        neuro = [sys.executable, "-c", "from neuro_cli.main import main; main()", *words]
+        done = subprocess.run(neuro, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done
+    assert done.stdout.split() == ["300", hard]
 
 
 def test_foreground_serves_until_it_is_asked_to_stop(shell: Shell) -> None:

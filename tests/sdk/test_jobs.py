@@ -38,7 +38,7 @@ from neuro_sdk import (
 from neuro_sdk._transport import ConnectionLost
 from tests.sdk.foreign import JOB_ID, Foreign, job_document, token_of
 
-OURS = ["frames-1", "stdin-1", "argv-1", "browse-1"]
+OURS = ["frames-1", "stdin-1", "argv-1", "browse-1", "ages-1"]
 NDJSON = "application/x-ndjson"
 
 
@@ -449,6 +449,8 @@ async def test_filters_are_sent(client: Client, foreign: Foreign) -> None:
         until=datetime(2026, 1, 3, tzinfo=UTC),
         reverse=True,
         limit=7,
+        org_names=["acme"],
+        project_names=["ann"],
     )
 
     assert foreign.seen[0].query == {
@@ -456,6 +458,8 @@ async def test_filters_are_sent(client: Client, foreign: Foreign) -> None:
         "name": ["train"],
         "tag": ["a", "b"],
         "owner": ["bob", "ann"],
+        "org_name": ["acme"],
+        "project_name": ["ann"],
         "since": ["2026-01-02T03:04:05+02:00"],
         "until": ["2026-01-03T00:00:00+00:00"],
         "reverse": ["1"],
@@ -475,6 +479,20 @@ async def test_a_time_without_zone_is_local(client: Client, foreign: Foreign, mo
 
     sent = datetime.fromisoformat(foreign.seen[0].query["since"][0])
     assert sent == datetime(2026, 1, 2, 3, tzinfo=UTC)
+
+
+async def test_an_age_is_for_the_platform_to_count_back(our_client: Client, foreign: Foreign) -> None:
+    await our_client.jobs.list(since=timedelta(hours=1), until=timedelta(minutes=1))
+
+    assert foreign.seen[0].query["since"] == ["-3600.000000"]
+    assert foreign.seen[0].query["until"] == ["-60.000000"]
+
+
+async def test_an_age_is_counted_here_for_other_platforms(client: Client, foreign: Foreign) -> None:
+    hour, before = timedelta(hours=1), datetime.now(UTC)
+    await client.jobs.list(since=hour)
+
+    assert before <= datetime.fromisoformat(foreign.seen[0].query["since"][0]) + hour <= datetime.now(UTC)
 
 
 async def test_both_forms_of_a_listing_are_read(client: Client, foreign: Foreign) -> None:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 @option("--head", type=params.COUNT, metavar="N", help="End after N lines.")
 @option(
     "--since",
-    type=params.MOMENT_OR_AGE,
+    type=params.MOMENT,
     metavar="WHEN",
     help="Begin with what was written then: a date, or an age such as 1d2h.",
 )
-@option("--until", type=params.MOMENT_OR_AGE, metavar="WHEN", help="End with what was written then.")
+@option("--until", type=params.MOMENT, metavar="WHEN", help="End with what was written then.")
 @option("--timestamps", is_flag=True, help="Put before each line when it was written, to half a second.")
 async def logs(
     root: Root,

@@ -9,7 +9,7 @@ import click
 
 from neuro_cli import params
 from neuro_cli.command import command, option
-from neuro_cli.options import cluster_option, full_uri_option, output_options, quiet_option, refused
+from neuro_cli.options import cluster_option, full_uri_option, output_options, quiet_option
 from neuro_cli.output import Output
 from neuro_cli.root import Root, closing
 from neuro_cli.selection import Filters, filter_options, own_columns, read_columns
@@ -45,9 +45,7 @@ _STATUSES = ["pending", "suspended", "running", "succeeded", "failed", "cancelle
     "-w", "--wide", is_flag=True, hidden=True, expose_value=False, help="Accepted; nothing is cut in a pipe anyway."
 )
 @quiet_option
-@option("--all-orgs", "--all-projects", is_flag=True, hidden=True, expose_value=False, help="Accepted: there are none.")
-@refused("--org", multiple=True, why="this platform has no organisations")
-@refused("-p", "--project", multiple=True, why="this platform has no projects")
+@option("--all-orgs", "--all-projects", is_flag=True, hidden=True, expose_value=False, help="Accepted: there is one.")
 async def ls(
     root: Root,
     *,

@@ -10,7 +10,7 @@ import click
 
 from neuro_cli import params
 from neuro_cli.command import argument, command, option
-from neuro_cli.options import cluster_option, full_uri_option, output_options, refused
+from neuro_cli.options import cluster_option, full_uri_option, output_options
 from neuro_cli.output import Output
 from neuro_cli.root import Root
 from neuro_cli.selection import Filters, filter_options, own_columns, read_columns
@@ -40,7 +40,6 @@ _SORTS = {"c": "cpu", "m": "memory", "g": "gpu", "G": "gpu_memory", "n": "name"}
 @full_uri_option
 @output_options
 @cluster_option
-@refused("-p", "--project", multiple=True, why="this platform has no projects")
 async def top(
     root: Root,
     *,
@@ -66,7 +65,7 @@ async def top(
     neuro top --timeout 60 --format "name cpu memory" | tee usage.txt
     """
     if jobs and any(filters.values()):
-        raise click.UsageError("Name jobs, or choose them by -o -n -t -d --since --until: not both")
+        raise click.UsageError("Name jobs, or choose them by -o -n -t -d -p --org --since --until: not both")
     import asyncio
 
     from neuro_cli.render.columns import TOP_FORMAT, FormatError

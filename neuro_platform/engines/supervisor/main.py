@@ -8,15 +8,16 @@ import json
 import os
 import time
 
-from neuro_platform.engines.supervisor import records
+from neuro_platform.engines.supervisor import records, system
 from neuro_platform.engines.supervisor.task import Supervisor
 
 _LOCK_WAIT = 0.5  # seconds to insist: somebody may just be testing the lock
 
 
-def main(folder: str) -> None:
-    """Leave the caller's process tree, look after the task, and be gone."""
+def main(folder: str, files: str = "") -> None:
+    """Leave the caller's process tree, look after the task, and be gone; ``files`` is how many a program may open."""
     os.umask(0o077)
+    system.allow_many_files(int(files) if files else None)
     os.chdir("/")
     if os.fork():
         os._exit(0)

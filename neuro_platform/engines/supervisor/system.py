@@ -19,12 +19,23 @@ _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
 
 _FILES = 65536  # descriptors that we want at most: three for each forwarded connection
 
-_files_before = resource.getrlimit(resource.RLIMIT_NOFILE)
+_files_before, _files_most = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
-def allow_many_files() -> None:
-    """Have as many descriptors as we may; often a process begins with 1024, for the sake of ``select``."""
-    soft, hard = _files_before
+def files_before() -> int:
+    """How many descriptors a process had before any of us allowed itself more: what a program is to find."""
+    return _files_before
+
+
+def allow_many_files(before: int | None = None) -> None:
+    """Have as many descriptors as we may; often a process begins with 1024, for the sake of ``select``.
+
+    ``before`` is what :func:`files_before` says to who started us, and may have allowed itself more.
+    """
+    global _files_before  # noqa: PLW0603 - as the limit, it is one of the process
+    if before is not None:
+        _files_before = before
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
@@ -33,8 +44,8 @@ def allow_many_files() -> None:
 
 def limit_files_again() -> None:
     """What a program finds is what we found."""
-    if resource.getrlimit(resource.RLIMIT_NOFILE) != _files_before:
-        resource.setrlimit(resource.RLIMIT_NOFILE, _files_before)
+    if resource.getrlimit(resource.RLIMIT_NOFILE) != (_files_before, _files_most):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_files_before, _files_most))
 
 
 def adopt_orphans() -> None:

@@ -67,7 +67,6 @@ class Supervisor:
     def run(self) -> None:
         """Start the task and stay with it to its end."""
         system.adopt_orphans()
-        system.allow_many_files()
         self._oom_kills = system.oom_kills()
         records.reserve(self._path("exit"))
         self._server = Server(

@@ -264,7 +264,17 @@ class TestList:
         assert await ids(f"until={bound}") == both
         before = (created - timedelta(microseconds=1)).isoformat().replace("+00:00", "Z")
         assert await ids(f"until={before}") == both[:1]
+        assert await ids("since=-3600") == both  # so long ago, by our clock
+        assert await ids("until=-3600.5") == []
+        assert await ids(f"org_name=neuro&project_name={user}") == both
         assert await ids("whatever=1") == both
+
+    @pytest.mark.parametrize("query", ["org_name=acme", "project_name=acme", "org_name=neuro&org_name=acme"])
+    async def test_a_place_that_there_is_not(self, api: Api, query: str) -> None:
+        reply = await api("GET", f"/jobs?{query}")
+
+        refused(reply, 403, "forbidden")
+        assert "'acme' for you here; there is: " in reply.json["error"]
 
     async def test_filters_of_later_clients(self, api: Api) -> None:
         api.platform.engine.will(exit_code=1)
@@ -277,7 +287,8 @@ class TestList:
         both = [failed["id"], runs["id"]]
 
         async def ids(query: str) -> list[str]:
-            return [job["id"] for job in (await api("GET", f"/jobs?{query}", headers=NDJSON)).lines]
+            agent = {"User-Agent": "ApoloCLI/25.5.0 (linux)"}
+            return [job["id"] for job in (await api("GET", f"/jobs?{query}", headers={**NDJSON, **agent})).lines]
 
         assert await ids(f"being_dropped=False&logs_removed=False&org_name=neuro&project_name={user}") == both
         assert await ids("org_name=other&org_name=neuro") == both

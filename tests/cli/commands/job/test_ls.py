@@ -57,6 +57,7 @@ WHICH = {
     ("--since", "1h"): ["one", "two"],
     ("--since", "2999-01-01"): [],
     ("--until", "1d"): [],
+    ("--org", "neuro"): ["one", "two"],
     ("-w", "--all-orgs"): ["one", "two"],
     ("--cluster", "local"): ["one", "two"],
 }

@@ -206,7 +206,8 @@ BAD = {
     ("ended",): (65, "neuro status ended shows how it ended"),
     ("ended", "ended"): (65, "None of these jobs runs"),
     ("--since", "yesterday"): (2, "neither a date"),
-    ("-p", "mine"): (65, "no projects"),
+    ("--org", "acme"): (77, "There is no organisation 'acme' for you here; there is: neuro"),
+    ("-p", "mine"): (77, "There is no project 'mine' for you here"),
 }
 
 
