@@ -95,12 +95,9 @@ class Config(metaclass=NoPublicConstructor):
         try:
             return self.clusters[cluster_name]
         except KeyError:
-            hint = ""
-            if pinned_cluster() == cluster_name:
-                hint = f". It is named in the {PROJECT_FILE} of this project: please edit the local user config file"
             raise ConfigError(
                 f"Cluster {cluster_name} doesn't exist in the list of your clusters "
-                f"({', '.join(self.clusters) or 'none'}){hint}"
+                f"({', '.join(self.clusters) or 'none'}){_named_by_project(cluster_name)}"
             ) from None
 
     async def token(self) -> str:
@@ -137,8 +134,8 @@ class Config(metaclass=NoPublicConstructor):
         name = self.cluster_name
         if name not in {cluster.name for cluster in server.clusters}:
             raise ConfigError(
-                f"Cluster {name} doesn't exist any more; there are {', '.join(c.name for c in server.clusters)}. "
-                "Log in again (neuro login)"
+                f"Cluster {name} doesn't exist any more; there are {', '.join(c.name for c in server.clusters)}"
+                f"{_named_by_project(name) or '. Log in again (neuro login)'}"
             )
         fetched = replace(self._login.server, clusters=server.clusters, features=server.features)
         await self._remember(server=fetched)
@@ -249,3 +246,10 @@ def _same_person(one: Login, other: Login) -> bool:
         return user_of(one.token) == user_of(other.token)
     except IllegalArgumentError:
         return True
+
+
+def _named_by_project(cluster: str) -> str:
+    """What more there is to say of a cluster that does not exist."""
+    if pinned_cluster() != cluster:
+        return ""
+    return f". It is named in the {PROJECT_FILE} of this project: please edit the local user config file"

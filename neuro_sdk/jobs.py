@@ -305,7 +305,9 @@ class Jobs(Streams, Orders[JobDescription], metaclass=NoPublicConstructor):
         self, params: Sequence[tuple[str, str]], cluster_name: str | None
     ) -> AsyncGenerator[JobDescription, None]:
         images = self._parse.image_reader()
-        params = [*params, ("cluster_name", cluster_name or self._config.cluster_name)]
+        if cluster_name is None:  # of one that is not there, no job would be listed
+            cluster_name = self._config.get_cluster(self._config.cluster_name).name
+        params = [*params, ("cluster_name", cluster_name)]
         headers = {"Accept": "application/x-ndjson"}
         async with self._core.open("GET", self._api("jobs"), params=params, headers=headers, repeat=True) as response:
             if not response.content_type.startswith("application/x-ndjson"):

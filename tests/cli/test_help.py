@@ -119,9 +119,8 @@ def test_mistake(words: tuple[str, ...], said: str, capfd: pytest.CaptureFixture
 
 
 UNUSABLE = {
-    ("ps", "--org", "o"): "organisations",
-    ("ps", "-p", "x"): "projects",
     ("config", "show", "--energy"): "energy",
+    ("run", "--energy-schedule", "night", "host"): "energy",
 }
 
 

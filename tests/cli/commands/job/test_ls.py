@@ -106,6 +106,17 @@ async def test_columns(neuro: Neuro, three: list[str]) -> None:
     assert text == "THE NAME  STATUS   COMMAND\none       running  sleep …\ntwo       running  sleep …\n"
 
 
+async def test_a_cluster_of_the_project_that_there_is_not(neuro: Neuro, three: list[str]) -> None:
+    (neuro.home / ".neuro.toml").write_text('[job]\ncluster-name = "moon"\n')
+
+    for words in (["ps"], ["ps", "-a", "--json"], ["config", "fetch"]):
+        done = await neuro(*words)
+        assert (done.code, done.out) == (70, b""), done
+        assert "Cluster moon doesn't exist" in done.sentence
+        assert ".neuro.toml of this project" in done.sentence
+    assert await names(neuro, "--cluster", "local") == ["one", "two"]
+
+
 async def test_columns_of_the_user_and_of_the_project(neuro: Neuro, three: list[str]) -> None:
     (neuro.config / "user.toml").write_text('[job]\nps-format = "name"\n')
     assert await neuro.ok("ps") == "NAME\none\ntwo\n"
