@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -51,6 +51,31 @@ class Given(_Text):
         if not text.strip():
             self.fail("it is empty: is a variable of the shell not set?", param, ctx)
         return text
+
+
+class Fields(_Text):
+    """Columns, or what to sort by: fields with commas between. The shell completes those of ``command``."""
+
+    name = "text"
+
+    def __init__(self, command: Literal["ps", "top"]) -> None:
+        self._command = command
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from neuro_cli.render.jobs import IDS
+        from neuro_cli.render.top import TOP_IDS
+
+        before, comma, begun = incomplete.rpartition(",")
+        sign = "-" if begun.startswith("-") else ""
+        fields = IDS if self._command == "ps" else TOP_IDS
+        return [CompletionItem(f"{before}{comma}{sign}{f}") for f in fields if f.startswith(begun.removeprefix("-"))]
 
 
 class Job(_Text):

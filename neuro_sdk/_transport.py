@@ -149,7 +149,7 @@ class Transport:
             self._session = None
 
     def _told(self, url: URL) -> contextlib.AbstractContextManager[None]:
-        return told(self.on_wait, f"an answer of {place(url)}", after=ANSWERING)
+        return told(self.on_wait, f"an answer from {place(url)}", after=ANSWERING)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:

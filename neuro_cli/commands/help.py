@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from neuro_cli import registry
 from neuro_cli.command import argument, command
 from neuro_cli.root import Root
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def _complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    given = ctx.params.get("words") or ()
+    found = [(name, entry.help) for name, entry in registry.children(" ".join(given)) if not entry.hidden]
+    if not given:
+        found += registry.TOPICS.items()
+    return [CompletionItem(word, help=about) for word, about in found if word.startswith(incomplete)]
+
 
 @command()
-@argument("words", nargs=-1, metavar="[COMMAND]...", help="The words of a command, or one topic.")
+@argument(
+    "words", nargs=-1, metavar="[COMMAND]...", shell_complete=_complete, help="The words of a command, or one topic."
+)
 def help_(root: Root, words: tuple[str, ...]) -> None:
     """Explain a command or a topic.
 

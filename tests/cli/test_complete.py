@@ -53,6 +53,12 @@ ANSWERS: Mapping[tuple[str, ...], list[str]] = {
     ("neuro", "ps", "--output", "json"): ["json", "jsonl"],
     ("neuro", "ps", "--status", "f"): ["failed"],
     ("neuro", "completion", "generate", ""): ["bash", "zsh", "fish"],
+    ("neuro", "ps", "--format", "st"): ["status", "started"],
+    ("neuro", "top", "--format", "id,gpu"): ["id,gpu", "id,gpu_memory"],
+    ("neuro", "ps", "--format", "gpu"): [],
+    ("neuro", "top", "--sort", "name,-c"): ["name,-created", "name,-cluster_name", "name,-command", "name,-cpu"],
+    ("neuro", "help", "p"): ["platform", "ps", "port-forward", "ps-format"],
+    ("neuro", "help", "platform", "token", ""): ["create", "ls", "revoke"],
     ("neuro", "nonsense", ""): [],
     ("neuro", "ps", "--output", "--json", ""): [],
 }

@@ -97,7 +97,7 @@ async def test_a_platform_that_does_not_answer(factory: Factory, foreign: Foreig
     async with await factory.get() as client:
         await client.jobs.status(JOB_ID)
 
-    assert said == [f"waiting for an answer of {foreign.base.origin()}"]
+    assert said == [f"waiting for an answer from {foreign.base.origin()}"]
 
 
 async def test_a_platform_that_does_not_notice_an_end(factory: Factory, foreign: Foreign, said: Said) -> None:

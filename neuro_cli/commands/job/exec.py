@@ -49,5 +49,5 @@ async def exec_(root: Root, job: str, cmd: tuple[str, ...], tty: bool | None, ti
             return await run_beside(root, client, await client.jobs.resolve(job), cmd, tty=tty)
     except TimeoutError as exc:
         if patience.expired():
-            raise TimeoutError(f"Gave up after {timeout:g} seconds; a command that had started runs on") from exc
+            raise TimeoutError(f"Gave up after {timeout:g} s; a command that had started runs on") from exc
         raise

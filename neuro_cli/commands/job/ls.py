@@ -33,7 +33,10 @@ _STATUSES = ["pending", "suspended", "running", "succeeded", "failed", "cancelle
 @filter_options
 @option("--distinct", is_flag=True, help="Only the first job of each name.")
 @option("--recent-first/--recent-last", default=False, help="Newest first, or last, as is usual.")
-@option("--format", "format_", metavar="COLUMNS", help="Which columns to show; neuro help ps-format says more.")
+@option(
+    "--format", "format_", type=params.Fields("ps"), metavar="COLUMNS",
+    help="Which columns to show; neuro help ps-format says more.",
+)  # fmt: skip
 @option(
     "--watch", is_flag=False, flag_value="2", type=params.SECONDS, metavar="[SECONDS]",
     help="Go on and show what changes, live on a terminal, asking so often.  [default: 2]",

@@ -30,10 +30,13 @@ _SORTS = {"c": "cpu", "m": "memory", "g": "gpu", "G": "gpu_memory", "n": "name"}
 @argument("jobs", type=params.JOB, nargs=-1, metavar="[JOB]...", help="Ids, names, or job: URIs; none: yours that run.")
 @filter_options
 @option(
-    "--sort", default="cpu", show_default=True, metavar="FIELDS",
+    "--sort", type=params.Fields("top"), default="cpu", show_default=True, metavar="FIELDS",
     help="By what to sort, largest or first first: fields with commas between; - before one turns it round.",
 )  # fmt: skip
-@option("--format", "format_", metavar="COLUMNS", help="Which columns to show; neuro help top-format says more.")
+@option(
+    "--format", "format_", type=params.Fields("top"), metavar="COLUMNS",
+    help="Which columns to show; neuro help top-format says more.",
+)  # fmt: skip
 @option(
     "--timeout", type=params.SECONDS_OR_NEVER, default=0.0, metavar="SECONDS", help="Leave after so long; 0 is never."
 )
