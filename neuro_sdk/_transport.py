@@ -223,7 +223,7 @@ def readable(url: URL, *, sending: bool = False) -> Iterator[None]:
     except aiohttp.ConnectionTimeoutError as exc:
         raise ConnectingTooSlow(f"No connection to {place(url)} in time; {_LONGER}") from exc
     except aiohttp.ServerTimeoutError as exc:
-        raise AnswerTooSlow(f"No answer of {place(url)} in time; {_LONGER}") from exc
+        raise AnswerTooSlow(f"No answer from {place(url)} in time; {_LONGER}") from exc
     except aiohttp.ClientConnectorError as exc:
         raise CannotConnect(exc, _why_not_connected(url, exc)) from exc
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as exc:

@@ -324,7 +324,7 @@ async def test_an_answer_takes_too_long(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = URL(f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1")
 
-        with pytest.raises(aiohttp.SocketTimeoutError, match=f"No answer of {url.origin()} in time; --network-timeout"):
+        with pytest.raises(aiohttp.SocketTimeoutError, match=f"No answer from {url.origin()} in time; --network"):
             await neuro_sdk.login_with_token("t", url=url, path=folder, timeout=aiohttp.ClientTimeout(sock_read=0.2))
 
 

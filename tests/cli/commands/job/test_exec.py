@@ -103,7 +103,7 @@ async def test_time_limit(platform: Platform, neuro: Neuro, train: str) -> None:
     done = await neuro("exec", "--timeout", "0.5", "train", "--", "sleep", "600")
 
     assert done.code == 124
-    assert done.err == "neuro: Gave up after 0.5 seconds; a command that had started runs on\n"
+    assert done.err == "neuro: Gave up after 0.5 s; a command that had started runs on\n"
 
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "1h"])
