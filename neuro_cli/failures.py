@@ -17,6 +17,11 @@ def report(exc: BaseException, root: Root) -> int:
     if isinstance(exc, BrokenPipeError):
         _leave_stdout()
         return code
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # a full disk: the interpreter would try once more as it ends, and exit with a code of its own
+        _leave_stdout()
     if root.show_traceback:
         import traceback
 
@@ -53,7 +58,7 @@ def message(exc: BaseException, code: int) -> str:
 
 
 def _leave_stdout() -> None:
-    """Have nothing more written to the closed pipe, not even by the interpreter as it ends."""
+    """Have nothing more written to what takes no more, not even by the interpreter as it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     if sys.stdout is not None:

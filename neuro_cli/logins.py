@@ -20,6 +20,7 @@ from yarl import URL
 
 from neuro_cli.pipes import Source
 from neuro_cli.root import Root
+from neuro_cli.terminal import question
 from neuro_sdk import DEFAULT_API_URL, Factory
 
 _FRESH: Final = ".login-"
@@ -55,7 +56,8 @@ async def log_in_with_token(root: Root, token: str, url: URL | None) -> None:
     if token != "-":  # noqa: S105
         root.warn("a token on the command line can be seen by others here; - reads it from standard input")
     elif sys.stdin is not None and sys.stdin.isatty():
-        token = click.prompt("Token", hide_input=True, err=True)
+        with question():
+            token = click.prompt("Token", hide_input=True, err=True)
     else:
         token = await _line("")
     async with _new_login(root) as factory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
@@ -36,6 +37,17 @@ def in_background() -> bool:
         return os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp()
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def question() -> Iterator[None]:
+    """Have Ctrl-C end a question inside a coroutine: an event loop would only note it, and the question would stay."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def line(text: str, fd: int = 2) -> str:

@@ -83,7 +83,7 @@ async def _kill_matching(root: Root, yes: bool, **filters: Any) -> int:
             root.say("No unfinished job matches")
             return exits.OK
         _say_which(root, found)
-        if not yes and _can_ask() and not click.confirm("Go on?", err=True):
+        if not yes and _can_ask() and not _go_on():
             root.say("None was killed")
             return exits.FAILURE
         return await _kill_each(root, client, [job.id for job in found])
@@ -129,6 +129,13 @@ def _say_which(root: Root, jobs: Sequence[JobDescription]) -> None:
     root.say("1 job will be killed:" if len(jobs) == 1 else f"{len(jobs)} jobs will be killed:")
     for job in jobs:
         root.say("  " + "  ".join(filter(None, (job.id, job.name, job.status.value))))
+
+
+def _go_on() -> bool:
+    from neuro_cli.terminal import question
+
+    with question():
+        return click.confirm("Go on?", err=True)
 
 
 def _can_ask() -> bool:

@@ -162,3 +162,19 @@ async def test_on_a_terminal_it_asks(platform: Platform, neuro: Neuro, answer: s
     assert await asyncio.to_thread(ask) == code
     await platform.settle()
     assert [job["status"] for job in await neuro.json("ps", "-a", "--json")] == [status]
+
+
+async def test_ctrl_c_at_the_question_kills_none(platform: Platform, neuro: Neuro) -> None:
+    platform.engine.will(hold=True)
+    await neuro.ok("run", "--detach", "host", "--", "true")
+
+    def interrupt() -> int:
+        child = pexpect.spawn(NEURO, ["kill", "--all"], env=neuro.env, timeout=30)
+        child.expect("Go on")
+        child.sendintr()
+        child.expect(pexpect.EOF)
+        child.close()
+        return int(child.exitstatus)
+
+    assert await asyncio.to_thread(interrupt) == 130
+    assert [job["status"] for job in await neuro.json("ps", "--json")] == ["running"]

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import yaml
@@ -315,3 +316,18 @@ async def test_quiet_behind_the_command_is_told_to_be_old(neuro: Neuro, three: l
 
     assert done.text.split() == three[1:]
     assert "-q behind the command is deprecated: write neuro -q ps" in done.sentence
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("options", [["--json"], ["--distinct"], ["--watch", "--json"]])
+async def test_a_full_disk_is_one_sentence(platform: Platform, neuro: Neuro, options: list[str]) -> None:
+    for _ in range(3):
+        await neuro.ok("run", "--detach", "-n", "name-of-some", "host", "--", "true")
+
+    with Path("/dev/full").open("wb") as full:
+        running = await neuro.start("ps", "--all", *options, stdout=full, stderr=asyncio.subprocess.PIPE)
+        _, said = await running.communicate()
+
+    assert running.returncode == 74, said
+    assert said.count(b"\n") == 1
+    assert b"No space left on device" in said
