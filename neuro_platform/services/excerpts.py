@@ -44,7 +44,9 @@ class Excerpt:
         """The times; raises IllegalArgumentError for a span that ends before it begins."""
         since, until = (now - limit if isinstance(limit, timedelta) else limit for limit in (self.since, self.until))
         if since is not None and until is not None and since > until:
-            raise IllegalArgumentError(f"No output is since {since.isoformat()} and until {until.isoformat()}")
+            raise IllegalArgumentError(
+                f"'until' ({until.isoformat()}) is before 'since' ({since.isoformat()}): swap them"
+            )
         return Bounds(None if since is None else min(since, now), until)
 
 

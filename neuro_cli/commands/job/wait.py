@@ -78,7 +78,7 @@ async def wait(
             if job.status in wanted:
                 root.detail(f"{name} is {job.status.value}")
             else:
-                root.say_always(f"neuro: {name} has ended, it is {job.status.value}")
+                root.say_always(f"neuro: {name} has ended: {job.status.value}")
                 code = code or exits.FAILURE
     if root.output is not Output.TABLE:
         _show(root, seen, single=len(jobs) == 1)

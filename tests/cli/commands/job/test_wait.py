@@ -23,8 +23,8 @@ async def detached(neuro: Neuro, *names: str) -> None:
         (["--exit-code"], 3, ""),
         (["--for", "failed"], 0, ""),
         (["--for", "running", "--for", "finished"], 0, ""),
-        (["--for", "running"], 1, "train has ended, it is failed"),
-        (["--for", "succeeded", "--exit-code"], 1, "train has ended, it is failed"),
+        (["--for", "running"], 1, "train has ended: failed"),
+        (["--for", "succeeded", "--exit-code"], 1, "train has ended: failed"),
     ],
 )
 async def test_a_finished_job(platform: Platform, neuro: Neuro, words: list[str], code: int, said: str) -> None:
