@@ -56,6 +56,8 @@ class LocalEngine:
         self._watches: dict[str, Watch] = {}
         self._ports = Ports()
         self._meter = Meter()
+        # Starting a supervisor is work; more at once would start none sooner, and keep everybody else waiting.
+        self._turns = asyncio.Semaphore(os.cpu_count() or 1)
 
     async def open(self) -> None:
         self._capacity = await asyncio.to_thread(_machine.capacity)
@@ -80,7 +82,8 @@ class LocalEngine:
         return image in ("host", "host:latest")
 
     async def start(self, task: Task) -> Handle:
-        return await asyncio.to_thread(self._start, replace(task, folder=task.folder.absolute()))
+        async with self._turns:
+            return await asyncio.to_thread(self._start, replace(task, folder=task.folder.absolute()))
 
     async def withdraw(self, task_id: str, folder: Path) -> Handle | None:
         return await asyncio.to_thread(self._withdraw, task_id, folder)
