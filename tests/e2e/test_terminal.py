@@ -235,11 +235,9 @@ def test_a_watched_list_outlives_a_restarted_server(terminal: Tmux, own: Place) 
     server = own.json("platform", "status", "--json")["pid"]
 
     os.kill(server, signal.SIGKILL)
-    terminal.wait("Nothing answers at")
-    own.ok("platform", "up")
-    terminal.wait("connected again")
+    own.ok("platform", "up")  # what is said meanwhile is gone again soon, and depends on where the kill met a request
     own.ok("run", "--detach", "-n", "late", "host", "--", "sleep", "600")
-    terminal.wait("2 jobs on local: 2 running")
+    terminal.wait("2 jobs on local: 2 running", 90)
 
     terminal.press("q")
     terminal.wait_for_shell()
